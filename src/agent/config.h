@@ -1,0 +1,66 @@
+// The configuration: what the TOML file and the command line can say.
+//
+// One table in config.cc (key, type, default, meaning) drives the parser, its error messages and docs/configuration.md.
+// Threads: values. A Config is immutable once the agent runs; a reload makes a new one.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/status.h"
+
+namespace accelmon {
+
+struct CollectorConfig {
+  bool enabled = true;
+  // Handed to the collector as they are: "library", "procfs", "sysfs", ...
+  std::map<std::string, std::string, std::less<>> options;
+};
+
+struct Config {
+  struct {
+    std::string address = "127.0.0.1:19400";
+    std::string socket;  // path of the local control socket; empty: the default, see default_socket_path()
+    uint32_t max_connections = 64;
+    Nanos idle_timeout = 60 * kSecond;     // of a keep-alive connection without a request
+    Nanos request_timeout = 10 * kSecond;  // for a request to arrive whole
+  } listen;
+  struct {
+    Nanos interval = kSecond;
+    Nanos slow = 10 * kSecond;   // the slow tier: processes, fans, ECC
+    Nanos rare = 60 * kSecond;   // the rare tier: limits, link widths
+  } poll;
+  struct {
+    std::vector<Nanos> ema{10 * kSecond, 60 * kSecond};
+    Nanos window = 60 * kSecond;
+  } smoothing;
+  struct {
+    uint64_t memory = 2u << 20;
+  } store;
+  struct {
+    bool gzip = true;
+  } exposition;
+  LogLevel log_level = LogLevel::info;
+  std::map<std::string, CollectorConfig, std::less<>> collectors;  // an entry for every known collector
+};
+
+// The built-in configuration: every known collector enabled.
+Config default_config();
+
+// Errors: "FILE:LINE:COLUMN: what is wrong and what to write", code invalid. Nothing is half applied.
+Result<Config> parse_config(std::string_view toml, std::string_view file_name);
+Result<Config> load_config(const std::string& path);
+
+// Where the local socket lies by default: $RUNTIME_DIRECTORY/accelmon.sock (systemd), /run/accelmon/accelmon.sock for
+// root, $XDG_RUNTIME_DIR/accelmon.sock, else /tmp/accelmon-UID.sock.
+std::string default_socket_path();
+
+// docs/configuration.md, made from the table.
+std::string configuration_markdown();
+
+}  // namespace accelmon

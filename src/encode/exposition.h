@@ -1,0 +1,62 @@
+// Snapshot -> Prometheus text 0.0.4 and OpenMetrics 1.0.
+//
+// An Exposition prepares "name{labels} " once for each series when a catalog changes; rendering a snapshot then copies
+// prefixes and numbers. Series whose state is not `ok` are left out (in OpenMetrics NaN must not stand for a missing
+// value), and so is the header of a family without samples. All samples of a family stand together, over all sources.
+// Threads: one at a time. Cost: about 35 ns a sample; no allocation once the buffers have grown.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/snapshot.h"
+
+namespace accelmon {
+
+enum class ExpositionFormat : uint8_t { text_0_0_4, openmetrics_1_0 };
+
+// The Content-Type to answer with.
+std::string_view content_type(ExpositionFormat format);
+
+// The format that an Accept header asks for: quality values, wildcards and specificity honoured; text 0.0.4 where there
+// is no header, no match or a tie. `openmetrics-text` of version 1.0.0, 0.0.1 or none counts as OpenMetrics.
+ExpositionFormat negotiate_format(std::string_view accept);
+// Whether an Accept-Encoding header allows gzip ("gzip;q=0" does not).
+bool accepts_gzip(std::string_view accept_encoding);
+
+class Exposition {
+ public:
+  Exposition();
+  ~Exposition();
+  Exposition(Exposition&&) noexcept;
+  Exposition& operator=(Exposition&&) noexcept;
+
+  // Replaces `page` (its capacity is kept) by the rendering of `snapshot`.
+  void render(const Snapshot& snapshot, ExpositionFormat format, std::string& page);
+  size_t bytes() const;  // memory held by the prepared prefixes
+
+ private:
+  struct Plan;
+  std::unique_ptr<Plan> plan_;
+};
+
+// One deflate stream used again and again (37 KiB of state), gzip framing. Level 1 by default.
+class GzipEncoder {
+ public:
+  GzipEncoder();
+  ~GzipEncoder();
+  GzipEncoder(const GzipEncoder&) = delete;
+  GzipEncoder& operator=(const GzipEncoder&) = delete;
+  // Replaces `out` by the compressed `in`.
+  void compress(std::string_view in, std::string& out);
+
+ private:
+  struct Stream;
+  std::unique_ptr<Stream> stream_;
+};
+
+}  // namespace accelmon
