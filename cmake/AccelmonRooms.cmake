@@ -5,6 +5,7 @@ add_library(accelmon_flags INTERFACE)
 target_compile_features(accelmon_flags INTERFACE cxx_std_20)
 target_compile_options(accelmon_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wcast-align -Wimplicit-fallthrough
+  -Wno-missing-field-initializers  # a designated initializer means the defaults for the rest
   -fno-strict-aliasing -fstack-protector-strong)
 if(ACCELMON_WERROR)
   target_compile_options(accelmon_flags INTERFACE -Werror)

@@ -49,8 +49,8 @@ TEST(Recycler, ManyReadersOneWriter) {
           const std::lock_guard lock(mutex);
           mine = latest;
         }
-        if (mine)
-          for (int v : *mine) ASSERT_EQ(v, mine->front());
+        if (!mine) continue;
+        for (int v : *mine) ASSERT_EQ(v, mine->front());
       }
     });
   }
