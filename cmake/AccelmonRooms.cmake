@@ -75,6 +75,10 @@ function(accelmon_room folder layer)
     target_link_libraries(${name}_test PRIVATE ${target} GTest::gtest GTest::gtest_main GTest::gmock)
     target_compile_definitions(${name}_test PRIVATE
       ACCELMON_SOURCE_DIR="${CMAKE_SOURCE_DIR}" ACCELMON_BUILD_DIR="${CMAKE_BINARY_DIR}")
+    if(TARGET rapidcheck)  # property tests stand in #ifdef ACCELMON_HAVE_RAPIDCHECK
+      target_link_libraries(${name}_test PRIVATE rapidcheck)
+      target_compile_definitions(${name}_test PRIVATE ACCELMON_HAVE_RAPIDCHECK)
+    endif()
     gtest_discover_tests(${name}_test DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 120)
   endif()
 endfunction()
