@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""Refuses includes that break the rules of the house, and files that are too long.
+
+The rooms and their layers are read from the accelmon_room(...) lines of CMakeLists.txt:
+  - a room includes only rooms that its line names after USES, and itself;
+  - a third-party header stands only where THIRD_PARTY below allows it; a header of ours includes none but tl/expected;
+  - a source file has at most 600 lines, unless scripts/long-files.txt lists it with a reason.
+Prints file:line: what is wrong. Exit code 1 when something is.
+"""
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+LONGEST = 600
+
+# Header prefix -> the files that may include it (patterns of pathlib's match, relative to the repository).
+THIRD_PARTY = {
+    "boost/": ["src/net/*.cc"],
+    "toml++/": ["src/agent/config.cc", "simulator/*.cc", "simulator/*/*.cc"],
+    "CLI/": ["src/app/*.cc"],
+    "nlohmann/": ["src/app/*.cc"],
+    "fmt/": ["src/*/*.cc", "src/*/*/*.cc", "simulator/*.cc", "simulator/*/*.cc", "bench/*.cc"],
+    "zlib.h": ["src/encode/*.cc"],
+    "tl/expected.hpp": ["src/base/status.h"],
+    "gtest/": ["src/*/*_test.cc", "src/*/*/*_test.cc", "simulator/*_test.cc"],
+    "gmock/": ["src/*/*_test.cc", "src/*/*/*_test.cc", "simulator/*_test.cc"],
+    "rapidcheck": ["src/*/*_test.cc", "src/*/*/*_test.cc", "simulator/*_test.cc"],
+    "benchmark/": ["bench/*.cc", "src/*/*_bench.cc", "src/*/*/*_bench.cc"],
+    "prometheus/": ["bench/*.cc"],
+}
+# At most one file of the pattern may include these: the rest of the room does not see them.
+SINGLE = ["CLI/"]
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
+STANDARD = re.compile(r"^(?:[a-z_0-9]+|(?:sys|linux|netinet|arpa|net|asm)/[a-z_0-9/]+\.h|[a-z_0-9]+\.h|sanitizer/[a-z_]+\.h)$")
+
+
+def rooms():
+    """folder -> (layer, folders that it may include)."""
+    found = {}
+    text = (ROOT / "CMakeLists.txt").read_text()
+    for match in re.finditer(r"^\s*accelmon_room\(([^)]*)\)", text, re.M):
+        words = match.group(1).split()
+        uses, keyword = [], None
+        for word in words[2:]:
+            if word in ("USES", "LIBS"):
+                keyword = word
+            elif keyword == "USES":
+                uses.append(word)
+        found[words[0]] = (int(words[1]), set(uses))
+    return found
+
+
+def room_of(path, known):
+    """The room that a path below src/ lies in: the longest folder that is one."""
+    folder = str(pathlib.PurePosixPath(path).parent)
+    while folder not in known and "/" in folder:
+        folder = folder.rsplit("/", 1)[0]
+    return folder if folder in known else None
+
+
+def sources():
+    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT,
+                            check=True, capture_output=True).stdout.decode().split("\0")
+    return sorted({name for name in listed if name and (ROOT / name).is_file()})
+
+
+def check_include(name, number, bracket, header, known, problems, single):
+    path = pathlib.PurePosixPath(name)
+    where = f"{name}:{number}"
+    for prefix, allowed in THIRD_PARTY.items():
+        if header.startswith(prefix):
+            if not any(path.match(pattern) for pattern in allowed):
+                problems.append(f"{where}: <{header}> may be included only in {', '.join(allowed)}")
+            if prefix in SINGLE:
+                single.setdefault(prefix, {})[name] = number
+            return
+    if bracket == "<":
+        if not STANDARD.match(header):
+            problems.append(f"{where}: <{header}> is a third-party header that scripts/check-layers.py does not know")
+        return
+    if not name.startswith("src/") or name == "src/main.cc":
+        return
+    own = room_of(name[len("src/"):], known)
+    other = room_of(header, known)
+    if own is None:
+        problems.append(f"{where}: the folder is no room of CMakeLists.txt")
+    elif other is None:
+        # A file beside, or generated: it must at least not reach out of the room.
+        if header.startswith("..") or "/" in header and not (ROOT / "include" / header).exists() \
+                and not header.startswith("simulator/"):
+            problems.append(f'{where}: "{header}" is in no room')
+    elif other != own and other not in known[own][1]:
+        problems.append(f'{where}: room {own} (layer {known[own][0]}) must not include "{header}" of room {other} '
+                        f"(layer {known[other][0]})")
+
+
+def main():
+    known, problems, single = rooms(), [], {}
+    if not known:
+        sys.exit("check-layers: CMakeLists.txt has no accelmon_room(...) line")
+    reasons = {}
+    exceptions = ROOT / "scripts" / "long-files.txt"
+    for line in exceptions.read_text().splitlines():
+        if line.strip() and not line.startswith("#"):
+            name, _, reason = line.strip().partition(" ")
+            reasons[name] = reason.strip()
+            if not reason.strip():
+                problems.append(f"scripts/long-files.txt: {name} has no reason")
+            if not (ROOT / name).is_file():
+                problems.append(f"scripts/long-files.txt: {name} does not exist")
+    for name in sources():
+        suffix = pathlib.PurePosixPath(name).suffix
+        if suffix not in (".cc", ".h", ".def", ".py", ".sh", ".ts", ".tsx") and name != "dev":
+            continue
+        lines = (ROOT / name).read_text(errors="replace").splitlines()
+        if len(lines) > LONGEST and name not in reasons:
+            problems.append(f"{name}: {len(lines)} lines; at most {LONGEST}: split it, or list it with a reason in "
+                            "scripts/long-files.txt")
+        if len(lines) <= LONGEST and name in reasons:
+            problems.append(f"scripts/long-files.txt: {name} is no longer long")
+        if suffix not in (".cc", ".h") or name.startswith("build/"):
+            continue
+        for number, line in enumerate(lines, 1):
+            match = INCLUDE.match(line)
+            if match:
+                check_include(name, number, match.group(1), match.group(2), known, problems, single)
+    for prefix, files in single.items():
+        if len(files) > 1:
+            problems.append(f"<{prefix}...> is included by more than one file: {', '.join(sorted(files))}")
+    for problem in problems:
+        print(problem)
+    if problems:
+        sys.exit(1)
+    print(f"layers: {len(known)} rooms, includes and file sizes as they should be")
+
+
+if __name__ == "__main__":
+    main()
