@@ -32,8 +32,8 @@ struct Config {
   } listen;
   struct {
     Nanos interval = kSecond;
-    Nanos slow = 10 * kSecond;   // the slow tier: processes, fans, ECC
-    Nanos rare = 60 * kSecond;   // the rare tier: limits, link widths
+    Nanos slow = 10 * kSecond;  // the slow tier: processes, fans, ECC
+    Nanos rare = 60 * kSecond;  // the rare tier: limits, link widths
   } poll;
   struct {
     std::vector<Nanos> ema{10 * kSecond, 60 * kSecond};
@@ -55,6 +55,10 @@ Config default_config();
 // Errors: "FILE:LINE:COLUMN: what is wrong and what to write", code invalid. Nothing is half applied.
 Result<Config> parse_config(std::string_view toml, std::string_view file_name);
 Result<Config> load_config(const std::string& path);
+
+// One value as the command line says it ("poll.interval", "100ms"), with the same checks and words as in a file. The
+// error begins with the quoted value; name the option before it. An interval beyond the slower tiers raises them.
+Status set_config_value(Config& config, std::string_view key, std::string_view value);
 
 // Where the local socket lies by default: $RUNTIME_DIRECTORY/accelmon.sock (systemd), /run/accelmon/accelmon.sock for
 // root, $XDG_RUNTIME_DIR/accelmon.sock, else /tmp/accelmon-UID.sock.
