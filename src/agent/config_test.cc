@@ -219,8 +219,13 @@ TEST(Config, SlowerTiersAreNotFasterThanTheInterval) {
 TEST(Config, BrokenTomlHasAPosition) {
   EXPECT_EQ(error_of("[poll\n").find("a.toml:1:6: not TOML: "), 0u) << error_of("[poll\n");
   EXPECT_EQ(error_of("a = 1\na = 2\n").find("a.toml:2:5: not TOML: "), 0u) << error_of("a = 1\na = 2\n");
-  EXPECT_EQ(error_of("# \xc3\xa9\n# \xff\n"), "a.toml:2:3: this byte is not UTF-8 text; save the file as UTF-8");
-  EXPECT_EQ(error_of(std::string_view("a\0b", 3)), "a.toml:1:2: this byte is not UTF-8 text; save the file as UTF-8");
+  EXPECT_EQ(error_of("# \xc3\xa9\n# \xff\n"),
+            "a.toml:2:3: this byte is not text; save the file as UTF-8, without control characters");
+  EXPECT_EQ(error_of(std::string_view("a\0b", 3)),
+            "a.toml:1:2: this byte is not text; save the file as UTF-8, without control characters");
+  EXPECT_EQ(error_of("[\x17[poll]]\n"),
+            "a.toml:1:2: this byte is not text; save the file as UTF-8, without control characters");
+  EXPECT_EQ(error_of("[=]\n").find("a.toml:1:2: not TOML: "), 0u) << error_of("[=]\n");
   EXPECT_EQ(error_of(std::string(1'048'577, ' ')),
             "a.toml: is larger than 1 MiB; a configuration has a few dozen lines at most");
   std::string deep = "a = ";
