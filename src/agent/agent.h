@@ -1,7 +1,7 @@
 // The agent: supervises the collectors, runs the pipeline, keeps the store, serves HTTP.
 //
-// Threads: everything of the agent happens in the thread that calls run() or wait_for_first_frames(), except HTTP, which
-// has a thread of its own and reads published snapshots only, so that a page never waits for a driver. stop(),
+// Threads: everything of the agent happens in the thread that calls run() or wait_for_first_frames(), except HTTP,
+// which has a thread of its own and reads published snapshots only, so that a page never waits for a driver. stop(),
 // reload(), snapshot() and status_json() may be called from any thread.
 #pragma once
 
@@ -19,9 +19,9 @@ namespace accelmon {
 
 struct AgentOptions {
   Config config;
-  std::string config_path;                  // read again at reload(); empty: nothing to read
-  std::function<void(Config&)> overrides;   // the command line's say, applied after every reading of the file
-  bool serve = true;                        // false: no listener, no socket; sampling for one command
+  std::string config_path;                    // read again at reload(); empty: nothing to read
+  std::function<void(Config&)> overrides;     // the command line's say, applied after every reading of the file
+  bool serve = true;                          // false: no listener, no socket; sampling for one command
   std::string executable = "/proc/self/exe";  // what is started as "EXE collect NAME"
   std::vector<std::pair<std::string, std::string>> collector_environment;  // added to the collectors' environment
 };
@@ -35,7 +35,8 @@ class Agent {
   // Runs until stop(). `on_first_report` is called once, when every collector has shown a frame or said why not, or
   // after `first_report_after` at the latest.
   virtual void run(std::function<void()> on_first_report = {}, Nanos first_report_after = 3 * kSecond) = 0;
-  // Runs until every collector has shown `frames` frames or said why not, or the time is over. Returns whether they did.
+  // Runs until every collector has shown `frames` frames or said why not, or the time is over. Returns whether they
+  // did.
   virtual bool wait_for_frames(uint64_t frames, Nanos timeout) = 0;
 
   virtual void stop() = 0;    // async-signal-safe

@@ -34,6 +34,7 @@ struct Config {
     Nanos interval = kSecond;
     Nanos slow = 10 * kSecond;  // the slow tier: processes, fans, ECC
     Nanos rare = 60 * kSecond;  // the rare tier: limits, link widths
+    Nanos hang = 30 * kSecond;  // a collector that is silent for so long is killed and started again
   } poll;
   struct {
     std::vector<Nanos> ema{10 * kSecond, 60 * kSecond};

@@ -39,6 +39,9 @@ const Key kKeys[] = {
      "not set"},
     {"poll.rare", Type::duration, [](Config& c) -> Slot { return &c.poll.rare; }, 10 * kMillisecond, 24 * kHour, "",
      "How often what hardly changes is read: limits, link widths. At least `poll.interval`; raised to it when not set"},
+    {"poll.hang", Type::duration, [](Config& c) -> Slot { return &c.poll.hang; }, 500 * kMillisecond, kHour, "",
+     "A collector that has not answered for so long is killed and started again; at least ten of its intervals. Its "
+     "series are gone from `/metrics` after three"},
     {"smoothing.ema", Type::durations, [](Config& c) -> Slot { return &c.smoothing.ema; }, 10 * kMillisecond,
      24 * kHour, "",
      "Time constants of the smoothed (`.ema`) series, 0 to 8 of them, each giving one series more. `[]`: none"},

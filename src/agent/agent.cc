@@ -1,0 +1,404 @@
+#include "agent/agent.h"
+
+#include <malloc.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <ctime>
+#include <deque>
+#include <mutex>
+
+#include "agent/collector_slot.h"
+#include "agent/landing.h"
+#include "agent/pages.h"
+#include "agent/registry.h"
+#include "agent/self_metrics.h"
+#include "agent/service_manager.h"
+#include "agent/status_document.h"
+#include "base/text.h"
+#include "store/store.h"
+
+#ifndef ACCELMON_REVISION
+#define ACCELMON_REVISION "unknown"
+#endif
+
+namespace accelmon {
+namespace {
+
+constexpr size_t kEventsKept = 256;
+
+class AgentImpl : public Agent {
+ public:
+  explicit AgentImpl(AgentOptions options)
+      : options_(std::move(options)),
+        config_(options_.config),
+        clock_(real_clock()),
+        self_(clock_, ACCELMON_VERSION, ACCELMON_REVISION),
+        pages_(page_source()) {
+    char name[256] = {};
+    if (::gethostname(name, sizeof name - 1) == 0) hostname_ = printable(name, 253);
+    socket_path_ = config_.listen.socket.empty() ? default_socket_path() : config_.listen.socket;
+  }
+
+  ~AgentImpl() override {
+    server_.reset();  // before what its handler reads
+    stop_collectors();
+  }
+
+  Status start() {
+    wake_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!wake_.valid()) return Status::from_errno(errno, "cannot make an eventfd");
+    wake_fd_.store(wake_.get(), std::memory_order_release);
+    store_ = std::make_unique<Store>(config_.store.memory);
+    pages_.set_gzip(config_.exposition.gzip);
+    // The listener comes first: an address in use must not start collectors, and /metrics answers from the beginning.
+    if (options_.serve) {
+      publish();
+      HttpServerOptions http;
+      http.address = config_.listen.address;
+      http.socket_path = socket_path_;
+      http.max_connections = config_.listen.max_connections;
+      http.idle_timeout = config_.listen.idle_timeout;
+      http.request_timeout = config_.listen.request_timeout;
+      auto server = HttpServer::start(std::move(http), [this](const HttpRequest& r) { return pages_.handle(r); });
+      if (!server) return server.error();
+      server_ = std::move(*server);
+      address_ = server_->address();
+    }
+    for (const CollectorEntry& entry : collector_table())
+      slots_.push_back(std::make_unique<CollectorSlot>(entry, clock_));
+    const std::lock_guard lock(mutex_);
+    for (auto& slot : slots_) slot->configure(config_, slot_settings());
+    for (auto& slot : slots_) slot->service();
+    publish();
+    return {};
+  }
+
+  void run(std::function<void()> on_first_report, Nanos first_report_after) override {
+    const Nanos deadline = clock_.monotonic() + first_report_after;
+    const Nanos watchdog = watchdog_period();
+    Nanos next_watchdog = 0;
+    notify_service_manager("READY=1\nSTATUS=serving http://" + address_ + "/");
+    bool first = static_cast<bool>(on_first_report);
+    while (!stopping_.load(std::memory_order_acquire)) {
+      Nanos until = clock_.monotonic() + 60 * kSecond;
+      if (first) until = std::min(until, deadline);
+      if (watchdog != 0) until = std::min(until, next_watchdog);
+      turn(until);
+      const Nanos now = clock_.monotonic();
+      if (watchdog != 0 && now >= next_watchdog) {
+        notify_service_manager("WATCHDOG=1");
+        next_watchdog = now + watchdog;
+      }
+      if (reload_.exchange(false, std::memory_order_acq_rel)) reload_configuration();
+      if (first && (all_reported(1) || now >= deadline)) {
+        first = false;
+        on_first_report();
+      }
+    }
+    notify_service_manager("STOPPING=1");
+    stop_collectors();
+  }
+
+  bool wait_for_frames(uint64_t frames, Nanos timeout) override {
+    const Nanos deadline = clock_.monotonic() + timeout;
+    while (!all_reported(frames) && !stopping_.load(std::memory_order_acquire)) {
+      if (clock_.monotonic() >= deadline) return false;
+      turn(deadline);
+    }
+    return true;
+  }
+
+  void stop() override {
+    stopping_.store(true, std::memory_order_release);
+    wake();
+  }
+  void reload() override {
+    reload_.store(true, std::memory_order_release);
+    wake();
+  }
+
+  Recycled<Snapshot> snapshot() const override {
+    const std::lock_guard lock(snapshot_mutex_);
+    return snapshot_;
+  }
+
+  std::string status_json() const override {
+    const std::lock_guard lock(mutex_);
+    const PageCounters& pages = pages_.counters();
+    return status_document(StatusInputs{
+        .clock = clock_,
+        .config = config_,
+        .version = ACCELMON_VERSION,
+        .hostname = hostname_,
+        .address = address_,
+        .socket = options_.serve ? std::string_view(socket_path_) : std::string_view(),
+        .simulated = simulated(),
+        .slots = slots_,
+        .self = self_,
+        .events = events_,
+        .scrapes = pages.scrapes_text.load() + pages.scrapes_openmetrics.load(),
+        .last_scrape = pages.last_scrape.load(),
+        .page_bytes = pages.page_bytes.load(),
+    });
+  }
+
+  std::string address() const override { return address_; }
+
+ private:
+  PageSource page_source() {
+    PageSource source;
+    source.snapshot = [this] { return snapshot(); };
+    source.status_json = [this] { return status_json(); };
+    source.ready = [this](std::string& why) { return ready(why); };
+    source.control = [this](std::string_view verb, std::string_view vendor, std::string& answer) {
+      return control(verb, vendor, answer);
+    };
+    source.landing = [this] { return landing_page(); };
+    return source;
+  }
+
+  SlotSettings slot_settings() const { return {options_.executable, options_.collector_environment}; }
+
+  bool simulated() const {
+    return std::any_of(options_.collector_environment.begin(), options_.collector_environment.end(),
+                       [](const auto& entry) { return entry.first == "ACCELMON_SCENARIO"; });
+  }
+
+  void wake() {
+    const uint64_t one = 1;
+    [[maybe_unused]] const ssize_t n = ::write(wake_fd_.load(std::memory_order_acquire), &one, sizeof one);
+  }
+
+  // One turn of the loop: sleeps until something arrives or is due, then lets every slot work and publishes.
+  void turn(Nanos until) {
+    fds_.clear();
+    fds_.push_back({wake_.get(), POLLIN, 0});
+    {
+      const std::lock_guard lock(mutex_);
+      for (const auto& slot : slots_) {
+        if (slot->fd() >= 0) fds_.push_back({slot->fd(), POLLIN, 0});
+        until = std::min(until, slot->next_deadline());
+      }
+    }
+    // Ages and self-metrics keep moving while every collector is silent.
+    until = std::min(until, published_at_ + std::max<Nanos>(config_.poll.interval, 100 * kMillisecond) * 3 / 2);
+    const Nanos left = std::max<Nanos>(0, until - clock_.monotonic());
+    const timespec wait{left / kSecond, left % kSecond};
+    ::ppoll(fds_.data(), fds_.size(), &wait, nullptr);
+    uint64_t drained = 0;
+    while (::read(wake_.get(), &drained, sizeof drained) > 0) {
+    }
+
+    const std::lock_guard lock(mutex_);
+    bool changed =
+        clock_.monotonic() >= published_at_ + std::max<Nanos>(config_.poll.interval, 100 * kMillisecond) * 3 / 2;
+    for (auto& slot : slots_) {
+      const uint64_t frames = slot->frames();
+      if (slot->service()) changed = true;
+      for (Event& event : slot->take_events()) {
+        events_.push_back(std::move(event));
+        if (events_.size() > kEventsKept) events_.pop_front();
+      }
+      if (slot->frames() != frames) {
+        const SourceView view = slot->view();
+        store_->append(slot->name(), view.catalog, *view.frame);
+      }
+    }
+    if (changed) publish();
+  }
+
+  // Called with mutex_ held (or before any thread exists).
+  void publish() {
+    SelfInputs inputs;
+    const PageCounters& pages = pages_.counters();
+    inputs.scrapes_text = pages.scrapes_text.load(std::memory_order_relaxed);
+    inputs.scrapes_openmetrics = pages.scrapes_openmetrics.load(std::memory_order_relaxed);
+    inputs.render_time = pages.render_time.load(std::memory_order_relaxed);
+    inputs.page_bytes = pages.page_bytes.load(std::memory_order_relaxed);
+    if (server_ != nullptr) {
+      const HttpCounters http = server_->counters();
+      inputs.requests_ok = http.ok;
+      inputs.requests_client_error = http.client_error;
+      inputs.requests_server_error = http.server_error;
+      inputs.connections = http.open;
+    }
+    inputs.store_bytes = store_->bytes();
+    inputs.store_limit = store_->limit();
+    inputs.store_span = store_->full_rate_span();
+    inputs.reloads_ok = reloads_ok_;
+    inputs.reloads_failed = reloads_failed_;
+    Recycled<Frame> self_frame = self_frames_.take();
+    self_.update(slots_, inputs, *self_frame);
+
+    Recycled<Snapshot> fresh = snapshots_.take();
+    fresh->sequence = ++sequence_;
+    fresh->wall = clock_.wall();
+    fresh->monotonic = clock_.monotonic();
+    fresh->sources.resize(slots_.size() + 1);
+    for (size_t i = 0; i < slots_.size(); ++i) {
+      SourceView& source = fresh->sources[i];
+      SourceView view = slots_[i]->view();
+      source.catalog = std::move(view.catalog);
+      source.frame = std::move(view.frame);
+      if (source.name != slots_[i]->name()) source.name = slots_[i]->name();
+    }
+    SourceView& own = fresh->sources.back();
+    if (own.name != "agent") own.name = "agent";
+    own.catalog = self_.catalog();
+    own.frame = std::move(self_frame);
+    published_at_ = fresh->monotonic;
+    const std::lock_guard lock(snapshot_mutex_);
+    snapshot_ = std::move(fresh);
+  }
+
+  bool all_reported(uint64_t frames) const {
+    return std::all_of(slots_.begin(), slots_.end(), [&](const auto& slot) {
+      return slot->frames() >= frames ||
+             (slot->reported() && slot->state() != SlotState::running && slot->state() != SlotState::starting);
+    });
+  }
+
+  bool ready(std::string& why) const {
+    const std::lock_guard lock(mutex_);
+    for (const auto& slot : slots_) {
+      if (slot->state() != SlotState::starting || slot->frames() > 0) continue;
+      why = std::string(slot->name()) + " is starting";
+      return false;
+    }
+    return true;
+  }
+
+  unsigned control(std::string_view verb, std::string_view vendor, std::string& answer) {
+    unsigned status = 404;
+    answer = "no collector of vendor '" + printable(vendor, 40) + "'";
+    {
+      const std::lock_guard lock(mutex_);
+      for (auto& slot : slots_) {
+        if (slot->entry().vendor != vendor && slot->name() != vendor) continue;
+        if (slot->state() == SlotState::disabled) {
+          status = 409;
+          answer = std::string(slot->name()) + " is switched off by the configuration";
+          continue;
+        }
+        status = 200;
+        if (verb == "release") {
+          slot->release();
+          answer = std::string(slot->name()) + " is let go: its collector is stopping";
+        } else {
+          slot->resume();
+          answer = std::string(slot->name()) + " is taken up again";
+        }
+        log(LogLevel::info, slot->name(), verb == "release" ? "released on request" : "taken up again on request");
+      }
+    }
+    wake();
+    return status;
+  }
+
+  std::string landing_page() const {
+    const std::lock_guard lock(mutex_);
+    std::vector<LandingRow> rows;
+    for (const auto& slot : slots_) {
+      const SourceView view = slot->view();
+      rows.push_back({std::string(slot->name()), std::string(slot->entry().brief),
+                      std::string(to_string(slot->state())), slot->message(),
+                      view.catalog == nullptr ? 0 : view.catalog->devices.size()});
+    }
+    return render_landing(ACCELMON_VERSION, hostname_, rows);
+  }
+
+  void reload_configuration() {
+    notify_service_manager("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(clock_.monotonic() / kMicrosecond));
+    Result<Config> loaded =
+        options_.config_path.empty() ? Result<Config>(default_config()) : load_config(options_.config_path);
+    const std::lock_guard lock(mutex_);
+    if (!loaded) {
+      ++reloads_failed_;
+      log(LogLevel::error, "", loaded.error().message() + ". Still running with the old configuration");
+    } else {
+      if (options_.overrides) options_.overrides(*loaded);
+      const bool moved = loaded->listen.address != config_.listen.address ||
+                         loaded->listen.socket != config_.listen.socket ||
+                         loaded->listen.max_connections != config_.listen.max_connections ||
+                         loaded->store.memory != config_.store.memory;
+      config_ = std::move(*loaded);
+      set_log_level(config_.log_level);
+      pages_.set_gzip(config_.exposition.gzip);
+      for (auto& slot : slots_) slot->configure(config_, slot_settings());
+      ++reloads_ok_;
+      log(LogLevel::info, "",
+          moved ? "configuration read again; changes of [listen] and [store] take effect at the next start"
+                : "configuration read again");
+    }
+    publish();
+    notify_service_manager("READY=1");
+  }
+
+  // Asks every collector to end, waits for the grace that the slots give, and leaves none behind but one that sits in
+  // the kernel.
+  void stop_collectors() {
+    const Nanos deadline = clock_.monotonic() + 3 * kSecond;
+    for (auto& slot : slots_) slot->begin_stop();
+    for (;;) {
+      bool all = true;
+      for (auto& slot : slots_)
+        if (!slot->stopped()) all = false;
+      if (all || clock_.monotonic() >= deadline) break;
+      const timespec pause{0, 2 * kMillisecond};
+      ::nanosleep(&pause, nullptr);
+    }
+    for (auto& slot : slots_)
+      if (!slot->stopped()) slot->kill_now();
+  }
+
+  AgentOptions options_;
+  Config config_;
+  const Clock& clock_;
+  std::string hostname_;
+  std::string socket_path_;
+  std::string address_;
+  UniqueFd wake_;
+  std::atomic<int> wake_fd_{-1};
+  std::atomic<bool> stopping_{false};
+  std::atomic<bool> reload_{false};
+
+  mutable std::mutex
+      mutex_;  // guards what status_json() and control() share with the loop: slots_, config_, events_, self_
+  std::vector<std::unique_ptr<CollectorSlot>> slots_;
+  std::deque<Event> events_;
+  SelfMetrics self_;
+  uint64_t reloads_ok_ = 0;
+  uint64_t reloads_failed_ = 0;
+
+  std::unique_ptr<Store> store_;
+  std::vector<pollfd> fds_;
+  Recycler<Frame> self_frames_;
+  Recycler<Snapshot> snapshots_;
+  uint64_t sequence_ = 0;
+  Nanos published_at_ = 0;
+
+  mutable std::mutex snapshot_mutex_;
+  Recycled<Snapshot> snapshot_;
+
+  Pages pages_;
+  std::unique_ptr<HttpServer> server_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Agent>> Agent::create(AgentOptions options) {
+  // One arena is enough for two threads that hardly allocate, and keeps the address space small.
+  ::mallopt(M_ARENA_MAX, 1);
+  ::prctl(PR_SET_TIMERSLACK, kMillisecond);
+  auto agent = std::make_unique<AgentImpl>(std::move(options));
+  if (Status status = agent->start(); !status.ok()) return fail(std::move(status));
+  return agent;
+}
+
+}  // namespace accelmon

@@ -1,0 +1,237 @@
+// `accelmon collect NAME`: one collector in a process of its own.
+//
+// It reads its configuration from the agent, then discovers and polls until the agent closes the socket. It never waits
+// for anything but its own source and the agent; what hangs here hangs alone.
+#include <fcntl.h>
+#include <malloc.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <ctime>
+
+#include "agent/child_fds.h"
+#include "agent/protocol.h"
+#include "agent/registry.h"
+#include "base/log.h"
+
+namespace accelmon {
+namespace {
+
+// Sends all of `bytes` and empties it. False when the agent is gone.
+bool send_all(int fd, std::string& bytes) {
+  std::string_view rest = bytes;
+  while (!rest.empty()) {
+    const ssize_t n = ::send(fd, rest.data(), rest.size(), MSG_NOSIGNAL);
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      return false;
+    }
+    rest.remove_prefix(static_cast<size_t>(n));
+  }
+  bytes.clear();
+  return true;
+}
+
+// Waits for the agent's configuration.
+bool receive_configure(int fd, Configure& configure) {
+  MessageReader reader;
+  for (;;) {
+    MessageType type{};
+    std::string_view body;
+    switch (reader.next(type, body)) {
+      case MessageReader::Next::message:
+        return type == MessageType::configure && read_configure(body, configure);
+      case MessageReader::Next::broken:
+        return false;
+      case MessageReader::Next::incomplete:
+        break;
+    }
+    const auto [out, room] = reader.space();
+    const ssize_t n = ::recv(fd, out, room, 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    reader.received(static_cast<size_t>(n));
+  }
+}
+
+// Sleeps until `deadline` or until the agent has closed the socket (true).
+bool closed_before(int fd, Nanos deadline) {
+  for (;;) {
+    const Nanos left = deadline - real_clock().monotonic();
+    if (left <= 0) return false;
+    const timespec wait{left / kSecond, left % kSecond};
+    pollfd watched{fd, POLLIN, 0};
+    const int n = ::ppoll(&watched, 1, &wait, nullptr);
+    if (n <= 0) continue;
+    char byte;
+    const ssize_t got = ::recv(fd, &byte, 1, MSG_DONTWAIT);
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) return true;
+  }
+}
+
+class Runner {
+ public:
+  Runner(const CollectorEntry& entry, const Configure& configure, CallMeter& meter, Heartbeat& heartbeat, int fd)
+      : configure_(configure),
+        meter_(meter),
+        heartbeat_(heartbeat),
+        fd_(fd),
+        collector_(entry.make(CollectorContext{meter, real_clock(), configure.options})) {}
+
+  int run() {
+    if (!discover()) return 0;
+    Ticker ticker(configure_.interval, real_clock().monotonic(), real_clock().wall());
+    for (;;) {
+      if (!poll()) return 0;
+      // The first poll came at once; from here on the polls keep to the grid.
+      if (polls_ > 1) missed_ += ticker.advance(std::max(real_clock().monotonic(), ticker.deadline()));
+      heartbeat_.alive.store(real_clock().monotonic(), std::memory_order_relaxed);
+      if (closed_before(fd_, ticker.deadline())) return 0;
+    }
+  }
+
+  void release() { collector_->release(); }
+
+ private:
+  bool discover() {
+    Result<Catalog> catalog = collector_->discover();
+    if (catalog) {
+      catalog->generation = ++generation_;
+      if (Status status = validate(*catalog); !status.ok()) catalog = fail(std::move(status));
+    }
+    if (!catalog) {
+      write_notice(out_, catalog.error());
+      write_stats(out_, missed_, meter_);
+      send_all(fd_, out_);
+      return false;
+    }
+    // A series that stays keeps its reading over the change, so that a slow tier does not go dark until its next turn.
+    Frame fresh;
+    fresh.resize(catalog->series.size());
+    std::map<std::string, size_t> before;
+    for (size_t i = 0; i < frame_.values.size(); ++i) before.emplace(series_key(catalog_, catalog_.series[i]), i);
+    bool all_known = true;
+    for (size_t i = 0; i < catalog->series.size(); ++i) {
+      const auto found = before.find(series_key(*catalog, catalog->series[i]));
+      if (found == before.end()) {
+        all_known = false;
+        continue;
+      }
+      fresh.values[i] = frame_.values[found->second];
+      fresh.states[i] = frame_.states[found->second];
+    }
+    fresh.read_at = frame_.read_at;
+    fresh.sequence = frame_.sequence;
+    fresh.generation = generation_;
+    frame_ = std::move(fresh);
+    catalog_ = std::move(*catalog);
+    if (!all_known) next_slow_ = next_rare_ = 0;  // what is new is read now
+    write_catalog(out_, catalog_);
+    return true;
+  }
+
+  bool poll() {
+    const Nanos began = real_clock().monotonic();
+    PollRequest request;
+    request.due = 1u << static_cast<unsigned>(Tier::fast);
+    // Half an interval of slack, so that a tier of N intervals is read at every Nth tick in spite of jitter.
+    const Nanos slack = configure_.interval / 2;
+    if (began + slack >= next_slow_) {
+      request.due |= 1u << static_cast<unsigned>(Tier::slow);
+      next_slow_ = began + configure_.slow;
+    }
+    if (began + slack >= next_rare_) {
+      request.due |= 1u << static_cast<unsigned>(Tier::rare);
+      next_rare_ = began + configure_.rare;
+    }
+    frame_.wall = real_clock().wall();
+    frame_.monotonic = began;
+    frame_.fresh = request.due;
+    for (size_t tier = 0; tier < kTiers; ++tier)
+      if ((request.due >> tier) & 1u) frame_.read_at[tier] = began;
+    events_.clear();
+    const PollResult result = collector_->poll(request, frame_, events_);
+    frame_.duration = real_clock().monotonic() - began;
+    ++frame_.sequence;
+    ++polls_;
+
+    for (const Event& event : events_) write_event(out_, event);
+    if (result == PollResult::lost) {
+      write_notice(out_, Status(Code::lost, "the driver went away or was loaded again; looking for it anew"));
+      write_stats(out_, missed_, meter_);
+      send_all(fd_, out_);
+      return false;
+    }
+    write_frame(out_, frame_);
+    write_stats(out_, missed_, meter_);
+    if (result == PollResult::rediscover && !discover()) return false;
+    return send_all(fd_, out_);
+  }
+
+  const Configure& configure_;
+  CallMeter& meter_;
+  Heartbeat& heartbeat_;
+  int fd_;
+  std::unique_ptr<Collector> collector_;
+  Catalog catalog_;
+  Frame frame_;
+  std::vector<Event> events_;
+  std::string out_;
+  uint64_t generation_ = 0;
+  uint64_t polls_ = 0;
+  uint64_t missed_ = 0;
+  Nanos next_slow_ = 0;
+  Nanos next_rare_ = 0;
+};
+
+}  // namespace
+
+int run_collector_process(const std::string& name) {
+  const CollectorEntry* entry = find_collector(name);
+  if (entry == nullptr || ::fcntl(kCollectorSocketFd, F_GETFD) < 0 || ::fcntl(kCollectorHeartbeatFd, F_GETFD) < 0) {
+    log(LogLevel::error, "collect", "this verb is started by the agent itself; use 'accelmon serve'");
+    return 2;
+  }
+  // The agent's end must not leak into whatever a vendor library may start.
+  ::fcntl(kCollectorSocketFd, F_SETFD, FD_CLOEXEC);
+  ::fcntl(kCollectorHeartbeatFd, F_SETFD, FD_CLOEXEC);
+
+  // Should the agent be killed, this process goes too; the socket's end of file covers the orderly way.
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  ::prctl(PR_SET_NAME, ("accelmon-" + name).substr(0, 15).c_str());
+  ::prctl(PR_SET_TIMERSLACK, kMillisecond);
+  ::mallopt(M_ARENA_MAX, 1);
+  ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGINT, SIG_IGN);  // Ctrl-C reaches the whole group; the agent decides
+  ::signal(SIGHUP, SIG_IGN);
+
+  void* page = ::mmap(nullptr, kHeartbeatBytes, PROT_READ | PROT_WRITE, MAP_SHARED, kCollectorHeartbeatFd, 0);
+  if (page == MAP_FAILED) {
+    log(LogLevel::error, "collect", Status::from_errno(errno, "cannot map the heartbeat page").message());
+    return 1;
+  }
+  // The page is zeroed shared memory, which is a valid Heartbeat: lock-free atomics of integers.
+  auto* heartbeat = static_cast<Heartbeat*>(page);
+  heartbeat->alive.store(real_clock().monotonic(), std::memory_order_relaxed);
+
+  std::string hello;
+  write_hello(hello, name);
+  if (!send_all(kCollectorSocketFd, hello)) return 0;
+  Configure configure;
+  if (!receive_configure(kCollectorSocketFd, configure)) return 0;
+
+  CallMeter meter(real_clock(), heartbeat);
+  Runner runner(*entry, configure, meter, *heartbeat, kCollectorSocketFd);
+  const int code = runner.run();
+  runner.release();
+  return code;
+}
+
+}  // namespace accelmon

@@ -1,0 +1,66 @@
+// What the HTTP server answers: the pages of metrics, health, status, and the landing page.
+//
+// A page of metrics is rendered once per snapshot and format, on the first scrape of it, plain and (when asked for)
+// compressed, and kept for further scrapers; agents that nobody scrapes render nothing.
+// Threads: handle() runs in the HTTP server's thread; counters() may be called from any.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "encode/exposition.h"
+#include "model/snapshot.h"
+#include "net/http_server.h"
+
+namespace accelmon {
+
+struct PageSource {
+  std::function<Recycled<Snapshot>()> snapshot;
+  std::function<std::string()> status_json;
+  std::function<bool(std::string& why)> ready;
+  // verb: release or resume. Returns the HTTP status and a sentence.
+  std::function<unsigned(std::string_view verb, std::string_view vendor, std::string& answer)> control;
+  std::function<std::string()> landing;
+  bool gzip = true;
+};
+
+struct PageCounters {
+  std::atomic<uint64_t> scrapes_text{0};
+  std::atomic<uint64_t> scrapes_openmetrics{0};
+  std::atomic<int64_t> render_time{0};
+  std::atomic<uint64_t> page_bytes{0};
+  std::atomic<int64_t> last_scrape{0};  // monotonic; 0: never
+};
+
+class Pages {
+ public:
+  explicit Pages(PageSource source) : source_(std::move(source)) {}
+
+  HttpResponse handle(const HttpRequest& request);
+  const PageCounters& counters() const { return counters_; }
+  void set_gzip(bool on) { gzip_.store(on, std::memory_order_relaxed); }
+
+ private:
+  struct Page {
+    uint64_t sequence = 0;  // of the snapshot; 0: never rendered
+    std::string plain;
+    uint64_t compressed_sequence = 0;
+    std::string compressed;
+  };
+  HttpResponse metrics(const HttpRequest& request);
+  // A page that no response holds any more, so that its buffers can be written; the buffers stay grown.
+  std::shared_ptr<Page> writable(std::shared_ptr<Page>& current);
+
+  PageSource source_;
+  std::atomic<bool> gzip_{true};
+  Exposition exposition_[2];
+  GzipEncoder gzip_encoder_;
+  std::array<std::shared_ptr<Page>, 2> pages_;
+  std::array<std::shared_ptr<Page>, 2> spare_;
+  PageCounters counters_;
+};
+
+}  // namespace accelmon

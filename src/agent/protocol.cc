@@ -1,0 +1,339 @@
+#include "agent/protocol.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/text.h"
+#include "base/wire.h"
+
+namespace accelmon {
+namespace {
+
+constexpr uint32_t kMagic = 0x4d434141;  // "AACM"
+constexpr size_t kHeaderBytes = 12;
+
+// Writes the header with a length that is filled in when the body is complete.
+class Message {
+ public:
+  Message(std::string& out, MessageType type) : out_(out), start_(out.size()), writer(out) {
+    writer.put(kMagic);
+    writer.put(static_cast<uint32_t>(type));
+    writer.put(uint32_t{0});
+  }
+  ~Message() {
+    const auto size = static_cast<uint32_t>(out_.size() - start_ - kHeaderBytes);
+    std::memcpy(out_.data() + start_ + 8, &size, sizeof size);
+  }
+  Message(const Message&) = delete;
+  Message& operator=(const Message&) = delete;
+
+ private:
+  std::string& out_;
+  size_t start_;
+
+ public:
+  WireWriter writer;
+};
+
+void put_attributes(WireWriter& w, const std::vector<Attribute>& attributes) {
+  w.put(static_cast<uint32_t>(attributes.size()));
+  for (const Attribute& attribute : attributes) {
+    w.put(static_cast<uint8_t>(attribute.id));
+    w.text(attribute.value);
+  }
+}
+
+void get_attributes(WireReader& r, std::vector<Attribute>& attributes) {
+  const uint32_t n = r.count(64, 5);
+  attributes.reserve(n);
+  for (uint32_t i = 0; i < n && r.ok(); ++i) {
+    Attribute attribute{};
+    attribute.id = static_cast<AttributeId>(r.get<uint8_t>());
+    attribute.value = r.text(kMaxTextBytes);
+    attributes.push_back(std::move(attribute));
+  }
+}
+
+}  // namespace
+
+void write_hello(std::string& out, std::string_view name) {
+  Message m(out, MessageType::hello);
+  m.writer.put(kProtocolVersion);
+  m.writer.text(name);
+}
+
+bool read_hello(std::string_view body, std::string& name) {
+  WireReader r(body);
+  const auto version = r.get<uint32_t>();
+  name = r.text(64);
+  return r.done() && version == kProtocolVersion;
+}
+
+void write_catalog(std::string& out, const Catalog& catalog) {
+  Message m(out, MessageType::catalog);
+  WireWriter& w = m.writer;
+  w.put(catalog.generation);
+  w.put(static_cast<uint32_t>(catalog.devices.size()));
+  for (const Device& device : catalog.devices) {
+    w.put(static_cast<uint8_t>(device.type));
+    w.text(device.id);
+    w.text(device.index);
+    w.text(device.vendor);
+    w.text(device.model);
+    w.put(device.parent);
+    put_attributes(w, device.info);
+  }
+  w.put(static_cast<uint32_t>(catalog.series.size()));
+  for (const Series& series : catalog.series) {
+    w.put(static_cast<uint16_t>(series.metric));
+    w.put(series.device);
+    w.put(static_cast<uint8_t>(series.tier));
+    put_attributes(w, series.attributes);
+  }
+  w.put(static_cast<uint32_t>(catalog.absences.size()));
+  for (const Absence& absence : catalog.absences) {
+    w.put(static_cast<uint16_t>(absence.metric));
+    w.put(absence.device);
+    w.put(static_cast<uint8_t>(absence.state));
+    w.text(absence.reason);
+  }
+  w.put(static_cast<uint32_t>(catalog.facts.size()));
+  for (const auto& [name, value] : catalog.facts) {
+    w.text(name);
+    w.text(value);
+  }
+}
+
+Result<Catalog> read_catalog(std::string_view body) {
+  WireReader r(body);
+  Catalog catalog;
+  catalog.generation = r.get<uint64_t>();
+  const uint32_t devices = r.count(kMaxDevices, 25);
+  catalog.devices.reserve(devices);
+  for (uint32_t i = 0; i < devices && r.ok(); ++i) {
+    Device device;
+    device.type = static_cast<DeviceType>(r.get<uint8_t>());
+    device.id = r.text(kMaxTextBytes);
+    device.index = r.text(kMaxTextBytes);
+    device.vendor = r.text(kMaxTextBytes);
+    device.model = r.text(kMaxTextBytes);
+    device.parent = r.get<int32_t>();
+    get_attributes(r, device.info);
+    catalog.devices.push_back(std::move(device));
+  }
+  const uint32_t series_count = r.count(kMaxSeries, 11);
+  catalog.series.reserve(series_count);
+  for (uint32_t i = 0; i < series_count && r.ok(); ++i) {
+    Series series{};
+    series.metric = static_cast<MetricId>(r.get<uint16_t>());
+    series.device = r.get<int32_t>();
+    series.tier = static_cast<Tier>(r.get<uint8_t>());
+    get_attributes(r, series.attributes);
+    catalog.series.push_back(std::move(series));
+  }
+  const uint32_t absences = r.count(kMaxSeries, 11);
+  catalog.absences.reserve(absences);
+  for (uint32_t i = 0; i < absences && r.ok(); ++i) {
+    Absence absence{};
+    absence.metric = static_cast<MetricId>(r.get<uint16_t>());
+    absence.device = r.get<int32_t>();
+    absence.state = static_cast<State>(r.get<uint8_t>());
+    absence.reason = r.text(kMaxTextBytes);
+    catalog.absences.push_back(std::move(absence));
+  }
+  const uint32_t facts = r.count(256, 8);
+  for (uint32_t i = 0; i < facts && r.ok(); ++i) {
+    std::string name(r.text(kMaxTextBytes));
+    catalog.facts.emplace_back(std::move(name), std::string(r.text(kMaxTextBytes)));
+  }
+  if (!r.done()) return fail(Code::invalid, "catalog: malformed message");
+  if (Status status = validate(catalog); !status.ok()) return fail(std::move(status));
+  return catalog;
+}
+
+void write_frame(std::string& out, const Frame& frame) {
+  Message m(out, MessageType::frame);
+  WireWriter& w = m.writer;
+  w.put(frame.generation);
+  w.put(frame.sequence);
+  w.put(frame.wall);
+  w.put(frame.monotonic);
+  w.put(frame.duration);
+  w.put(frame.fresh);
+  for (Nanos at : frame.read_at) w.put(at);
+  w.put(static_cast<uint32_t>(frame.values.size()));
+  w.bytes(frame.values.data(), frame.values.size() * sizeof(double));
+  w.bytes(frame.states.data(), frame.states.size());
+}
+
+bool read_frame(std::string_view body, Frame& frame) {
+  WireReader r(body);
+  frame.generation = r.get<uint64_t>();
+  frame.sequence = r.get<uint64_t>();
+  frame.wall = r.get<Nanos>();
+  frame.monotonic = r.get<Nanos>();
+  frame.duration = r.get<Nanos>();
+  frame.fresh = r.get<uint8_t>();
+  for (Nanos& at : frame.read_at) at = r.get<Nanos>();
+  const uint32_t n = r.count(kMaxSeries, sizeof(double) + 1);
+  frame.values.resize(n);
+  frame.states.resize(n);
+  r.bytes(frame.values.data(), n * sizeof(double));
+  r.bytes(frame.states.data(), n);
+  if (!r.done()) return false;
+  for (State state : frame.states)
+    if (static_cast<size_t>(state) >= kStates) return false;
+  return true;
+}
+
+void write_stats(std::string& out, uint64_t missed_ticks, const CallMeter& meter) {
+  Message m(out, MessageType::stats);
+  WireWriter& w = m.writer;
+  w.put(missed_ticks);
+  const auto calls = static_cast<uint32_t>(std::min(meter.calls().size(), kMaxCalls));
+  w.put(calls);
+  for (uint32_t i = 0; i < calls; ++i) {
+    const CallStats& call = meter.calls()[i];
+    w.text(call.name);
+    w.put(call.calls);
+    w.put(call.time);
+    w.put(call.longest);
+  }
+  w.put(static_cast<uint32_t>(meter.errors().size()));
+  for (const auto& [code, count] : meter.errors()) {
+    w.text(std::string_view(code).substr(0, 64));
+    w.put(count);
+  }
+}
+
+bool read_stats(std::string_view body, CollectorStats& stats) {
+  WireReader r(body);
+  stats.missed_ticks = r.get<uint64_t>();
+  const uint32_t calls = r.count(kMaxCalls, 28);
+  stats.calls.resize(calls);
+  for (CallStats& call : stats.calls) {
+    call.name = r.text(64);
+    call.calls = r.get<uint64_t>();
+    call.time = r.get<Nanos>();
+    call.longest = r.get<Nanos>();
+  }
+  const uint32_t errors = r.count(kMaxErrorCodes, 12);
+  stats.errors.resize(errors);
+  for (auto& [code, count] : stats.errors) {
+    code = r.text(64);
+    count = r.get<uint64_t>();
+  }
+  if (!r.done()) return false;
+  // They become label values: short, printable and not empty.
+  const auto sound = [](const std::string& name) { return !name.empty() && printable(name, 64) == name; };
+  for (const CallStats& call : stats.calls)
+    if (!sound(call.name)) return false;
+  for (const auto& [code, count] : stats.errors)
+    if (!sound(code)) return false;
+  // Two entries of one name would become two series of one key.
+  for (size_t i = 0; i < stats.calls.size(); ++i)
+    for (size_t j = i + 1; j < stats.calls.size(); ++j)
+      if (stats.calls[i].name == stats.calls[j].name) return false;
+  for (size_t i = 0; i < stats.errors.size(); ++i)
+    for (size_t j = i + 1; j < stats.errors.size(); ++j)
+      if (stats.errors[i].first == stats.errors[j].first) return false;
+  return true;
+}
+
+void write_event(std::string& out, const Event& event) {
+  Message m(out, MessageType::event);
+  m.writer.put(event.wall);
+  m.writer.put(static_cast<uint8_t>(event.severity));
+  m.writer.text(std::string_view(event.device_id).substr(0, kMaxTextBytes));
+  m.writer.text(std::string_view(event.code).substr(0, kMaxTextBytes));
+  m.writer.text(std::string_view(event.message).substr(0, 1024));
+}
+
+bool read_event(std::string_view body, Event& event) {
+  WireReader r(body);
+  event.wall = r.get<Nanos>();
+  const auto severity = r.get<uint8_t>();
+  event.device_id = r.text(kMaxTextBytes);
+  event.code = r.text(kMaxTextBytes);
+  event.message = r.text(1024);
+  if (!r.done() || severity > static_cast<uint8_t>(Severity::critical)) return false;
+  event.severity = static_cast<Severity>(severity);
+  return true;
+}
+
+void write_notice(std::string& out, const Status& status) {
+  Message m(out, MessageType::notice);
+  m.writer.put(static_cast<uint8_t>(status.code()));
+  m.writer.text(std::string_view(status.message()).substr(0, 1024));
+}
+
+bool read_notice(std::string_view body, Status& status) {
+  WireReader r(body);
+  const auto code = r.get<uint8_t>();
+  const std::string_view message = r.text(1024);
+  if (!r.done() || code > static_cast<uint8_t>(Code::internal)) return false;
+  status = Status(static_cast<Code>(code), std::string(message));
+  return true;
+}
+
+void write_configure(std::string& out, const Configure& configure) {
+  Message m(out, MessageType::configure);
+  m.writer.put(configure.interval);
+  m.writer.put(configure.slow);
+  m.writer.put(configure.rare);
+  m.writer.put(static_cast<uint32_t>(configure.options.size()));
+  for (const auto& [name, value] : configure.options) {
+    m.writer.text(name);
+    m.writer.text(value);
+  }
+}
+
+bool read_configure(std::string_view body, Configure& configure) {
+  WireReader r(body);
+  configure.interval = r.get<Nanos>();
+  configure.slow = r.get<Nanos>();
+  configure.rare = r.get<Nanos>();
+  const uint32_t n = r.count(256, 8);
+  configure.options.clear();
+  for (uint32_t i = 0; i < n && r.ok(); ++i) {
+    std::string name(r.text(4096));
+    configure.options[std::move(name)] = std::string(r.text(4096));
+  }
+  return r.done() && configure.interval > 0 && configure.slow > 0 && configure.rare > 0;
+}
+
+// ---- MessageReader ----
+
+std::pair<char*, size_t> MessageReader::space(size_t least) {
+  if (begin_ == end_) begin_ = end_ = 0;
+  if (buffer_.size() - end_ < least) {
+    if (begin_ != 0) {
+      std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+      end_ -= begin_;
+      begin_ = 0;
+    }
+    if (buffer_.size() - end_ < least) buffer_.resize(std::max(end_ + least, buffer_.size() * 3 / 2));
+  }
+  return {buffer_.data() + end_, buffer_.size() - end_};
+}
+
+MessageReader::Next MessageReader::next(MessageType& type, std::string_view& body) {
+  if (broken_) return Next::broken;
+  if (end_ - begin_ < kHeaderBytes) return Next::incomplete;
+  uint32_t header[3];
+  std::memcpy(header, buffer_.data() + begin_, sizeof header);
+  const bool known = (header[1] >= static_cast<uint32_t>(MessageType::hello) &&
+                      header[1] <= static_cast<uint32_t>(MessageType::notice)) ||
+                     header[1] == static_cast<uint32_t>(MessageType::configure);
+  if (header[0] != kMagic || !known || header[2] > kMaxMessageBytes) {
+    broken_ = true;
+    return Next::broken;
+  }
+  if (end_ - begin_ - kHeaderBytes < header[2]) return Next::incomplete;
+  type = static_cast<MessageType>(header[1]);
+  body = std::string_view(buffer_.data() + begin_ + kHeaderBytes, header[2]);
+  begin_ += kHeaderBytes + header[2];
+  return Next::message;
+}
+
+}  // namespace accelmon
