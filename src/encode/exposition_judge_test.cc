@@ -1,0 +1,111 @@
+// Our pages before judges that others wrote: the parsers of the Prometheus Python client, and promtool.
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "base/text.h"
+#include "encode/exposition.h"
+#include "encode/snapshot_for_test.h"
+
+namespace accelmon {
+namespace {
+
+class ExpositionJudge : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (std::filesystem::temp_directory_path() / "accelmon-judge-XXXXXX").string();
+    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+    folder_ = pattern;
+  }
+  void TearDown() override {
+    if (!folder_.empty()) std::filesystem::remove_all(folder_);
+  }
+
+  std::string page(const std::string& name, const Snapshot& snapshot, ExpositionFormat format) {
+    std::string text;
+    Exposition().render(snapshot, format, text);
+    const std::string path = folder_ + "/" + name;
+    std::ofstream(path, std::ios::binary) << text;
+    return path;
+  }
+
+  // Exit status of a shell command; its output (both streams) in `output`.
+  int shell(const std::string& command, std::string& output) {
+    const std::string out = folder_ + "/output";
+    const int status = std::system((command + " >" + out + " 2>&1").c_str());
+    std::stringstream text;
+    text << std::ifstream(out).rdbuf();
+    output = text.str();
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+
+  std::string folder_;
+};
+
+Snapshot hostile() {
+  for_test::SnapshotMaker make;
+  make.source("x");
+  const int device = make.device({.id = "q\"\\\n\\n{},= #", .index = "\xff\x01", .vendor = " ", .model = "\\"});
+  make.add(MetricId::device_info, device, {}, 1)
+      .add(MetricId::gpu_memory_usage, device, {}, 1.7976931348623157e308)
+      .add(MetricId::energy, device, {}, 5e-324)
+      .add(MetricId::temperature, device, {{AttributeId::sensor_location, std::string(300, '\\')}}, -0.0);
+  return make.take();
+}
+
+TEST_F(ExpositionJudge, PythonClient) {
+  const std::pair<std::string, Snapshot> cases[] = {
+      {"small", for_test::small_snapshot()}, {"table", for_test::whole_table()}, {"hostile", hostile()}};
+  std::string command = "/usr/bin/python3 " ACCELMON_SOURCE_DIR "/tests/exposition_judge_test.py";
+  size_t samples = 0;
+  for (const auto& [name, snapshot] : cases) {
+    command += " --text " + page(name + ".txt", snapshot, ExpositionFormat::text_0_0_4);
+    command += " --openmetrics " + page(name + ".om", snapshot, ExpositionFormat::openmetrics_1_0);
+    std::string text;
+    Exposition().render(snapshot, ExpositionFormat::text_0_0_4, text);
+    samples += 2 * for_test::read_page(text).samples.size();
+  }
+  std::string output;
+  const int status = shell(command, output);
+  if (status == 77 || status == 127) GTEST_SKIP() << "no judge: " << output;
+  ASSERT_EQ(status, 0) << output;
+  const auto lines = static_cast<size_t>(std::count(output.begin(), output.end(), '\n'));
+  EXPECT_EQ(lines, samples + 2 * std::size(cases)) << "the judge saw every sample";
+  EXPECT_NE(output.find(R"(["hw_energy_joules_total", {"hw_id": "GPU-1f3a", "hw_type": "gpu", "gpu": "0", )"
+                        R"("hw_vendor": "nvidia"}, "123456789.125"])"),
+            std::string::npos)
+      << output;
+  EXPECT_NE(output.find(R"("hw_id": "q\"\\\n\\n{},= #")"), std::string::npos) << output;
+}
+
+TEST_F(ExpositionJudge, Promtool) {
+  std::string output;
+  if (shell("promtool --version", output) != 0) GTEST_SKIP() << "promtool is not installed";
+  for (const auto& [name, snapshot] :
+       {std::pair("small", for_test::small_snapshot()), std::pair("hostile", hostile())}) {
+    const std::string path = page(name, snapshot, ExpositionFormat::text_0_0_4);
+    EXPECT_EQ(shell("promtool check metrics <" + path, output), 0) << name << ": " << output;
+    EXPECT_EQ(output, "") << name;
+  }
+  // Of the whole table promtool dislikes the names that OpenTelemetry's conventions end in "count", and nothing else.
+  const std::string path = page("table", for_test::whole_table(), ExpositionFormat::text_0_0_4);
+  const int status = shell("promtool check metrics <" + path, output);
+  EXPECT_TRUE(status == 0 || status == 3) << output;
+  std::string_view rest = output;
+  while (!rest.empty()) {
+    const std::string_view line = next_line(rest);
+    EXPECT_NE(line.find("_count non-histogram and non-summary metrics should not have \"_count\" suffix"),
+              std::string_view::npos)
+        << line;
+  }
+}
+
+}  // namespace
+}  // namespace accelmon
