@@ -226,6 +226,7 @@ TEST(Config, BrokenTomlHasAPosition) {
   EXPECT_EQ(error_of("[\x17[poll]]\n"),
             "a.toml:1:2: this byte is not text; save the file as UTF-8, without control characters");
   EXPECT_EQ(error_of("[=]\n").find("a.toml:1:2: not TOML: "), 0u) << error_of("[=]\n");
+  EXPECT_EQ(error_of("s\xef\xbb\xbem = 1\n").find("a.toml:1:"), 0u);
   EXPECT_EQ(error_of(std::string(1'048'577, ' ')),
             "a.toml: is larger than 1 MiB; a configuration has a few dozen lines at most");
   std::string deep = "a = ";
