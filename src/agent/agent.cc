@@ -1,5 +1,6 @@
 #include "agent/agent.h"
 
+#include <accelmon_revision.h>
 #include <malloc.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -23,9 +24,6 @@
 #include "base/text.h"
 #include "store/store.h"
 
-#ifndef ACCELMON_REVISION
-#define ACCELMON_REVISION "unknown"
-#endif
 
 namespace accelmon {
 namespace {
