@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# check-package.sh FILE.deb: unpacks a package into a temporary root and tries what is in it, without installing it.
+set -euo pipefail
+deb=$1
+work=$(mktemp -d)
+pid=
+trap '[[ -z $pid ]] || kill "$pid" 2>/dev/null || true; rm -rf "$work"' EXIT
+
+fail() {
+  echo "check-package: $*" >&2
+  exit 1
+}
+
+dpkg-deb --info "$deb"
+dpkg-deb --contents "$deb"
+dpkg-deb -x "$deb" "$work/root"
+dpkg-deb -e "$deb" "$work/control"
+
+for file in usr/bin/accelmon lib/systemd/system/accelmon.service etc/accelmon/accelmon.toml \
+  usr/share/accelmon/scenarios/h100x8.toml usr/share/doc/accelmon/copyright; do
+  [[ -e $work/root/$file ]] || fail "$file is not in the package"
+done
+grep -q '^Depends: .*libc6' "$work/control/control" || fail "the package does not depend on libc6"
+grep -qx /etc/accelmon/accelmon.toml "$work/control/conffiles" || fail "the configuration is no conffile"
+for script in postinst prerm postrm; do
+  [[ -x $work/control/$script ]] || fail "$script cannot be run"
+  sh -n "$work/control/$script"
+done
+while read -r mode owner _ _ _ path; do
+  [[ $owner == root/root ]] || fail "$path belongs to $owner"
+  [[ $mode != ????????w* ]] || fail "$path can be written by everybody"
+done < <(dpkg-deb --contents "$deb")
+if command -v systemd-analyze >/dev/null; then
+  # In the unpacked root, so that it finds the program that the unit names.
+  systemd-analyze verify --root="$work/root" --man=no accelmon.service 2>&1 | tee "$work/verify"
+  if grep -q 'accelmon' "$work/verify"; then fail "systemd-analyze does not like the unit"; fi
+fi
+
+program=$work/root/usr/bin/accelmon
+"$program" --version
+# The shipped configuration as it is, and with every default spelled out, at an address of its own.
+socket=$work/accelmon.sock
+sed -E "s|^# ([a-z_]+ = .*)|\1|; s|^address = .*|address = \"127.0.0.1:0\"\nsocket = \"$socket\"|" \
+  "$work/root/etc/accelmon/accelmon.toml" >"$work/spelled-out.toml"
+grep -q '^interval = ' "$work/spelled-out.toml" || fail "the example configuration shows no defaults"
+"$program" serve --config "$work/spelled-out.toml" --simulate h100x8 >"$work/out" 2>"$work/err" &
+pid=$!
+for _ in $(seq 200); do
+  grep -q 'http://' "$work/out" && break
+  kill -0 "$pid" 2>/dev/null || fail "it does not start: $(cat "$work/err")"
+  sleep 0.1
+done
+"$program" status --config "$work/spelled-out.toml" | tee "$work/status"
+(($(grep -c H100 "$work/status") == 8)) || fail "status does not show the eight simulated devices"
+kill -TERM "$pid"
+wait "$pid" || fail "it ended with code $? on SIGTERM: $(cat "$work/err")"
+pid=
+[[ ! -e $socket ]] || fail "it left its socket behind"
+echo "the package is fine"
