@@ -17,7 +17,7 @@ dpkg-deb -x "$deb" "$work/root"
 dpkg-deb -e "$deb" "$work/control"
 
 for file in usr/bin/accelmon lib/systemd/system/accelmon.service etc/accelmon/accelmon.toml \
-  usr/share/accelmon/scenarios/h100x8.toml usr/share/doc/accelmon/copyright; do
+  usr/share/accelmon/scenarios/h100x8.toml usr/share/man/man1/accelmon.1.gz usr/share/doc/accelmon/copyright; do
   [[ -e $work/root/$file ]] || fail "$file is not in the package"
 done
 grep -q '^Depends: .*libc6' "$work/control/control" || fail "the package does not depend on libc6"
@@ -38,6 +38,7 @@ fi
 
 program=$work/root/usr/bin/accelmon
 "$program" --version
+"$program" config check "$work/root/etc/accelmon/accelmon.toml"
 # The shipped configuration as it is, and with every default spelled out, at an address of its own.
 socket=$work/accelmon.sock
 sed -E "s|^# ([a-z_]+ = .*)|\1|; s|^address = .*|address = \"127.0.0.1:0\"\nsocket = \"$socket\"|" \
