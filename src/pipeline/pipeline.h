@@ -1,11 +1,12 @@
 // What turns a collector's frames into the frames that leave the agent: gate, derive, smooth, window.
 //
-// One Pipeline for each source. set_catalog() makes the catalog that leaves: the collector's series at the same indices,
-// followed by the derived ones (metrics.def: RATE, INTEGRAL, EMA, WINDOW, and hw.status). process() is then a loop over
-// arrays.
-//   Gate      a value outside its metric's bounds, or that changed faster than the metric can, becomes `implausible` and
-//             is counted; a jump is believed when the next sample bears it out. A counter that goes back is held for one
-//             sample in the same way: a real reset passes one poll later, a glitch never leaves.
+// One Pipeline for each source. set_catalog() makes the catalog that leaves: the collector's series at the same
+// indices, followed by the derived ones (metrics.def: RATE, INTEGRAL, EMA, WINDOW, and hw.status). process() is then a
+// loop over arrays.
+//   Gate      a value outside its metric's bounds, or that changed faster than the metric can, becomes `implausible`
+//   and
+//             is counted; a jump is believed when the next sample bears it out. A counter that goes back is held for
+//             one sample in the same way: a real reset passes one poll later, a glitch never leaves.
 //   Rates     growth over real elapsed time; `not_ready` at first, after a reset and after a gap.
 //   Integrals a gauge or state times real elapsed time, only for devices whose collector does not give the counter
 //             itself; a gap of more than three intervals is not integrated over.
