@@ -36,9 +36,9 @@ apt_knows() {
 packages_fail() {
   {
     echo "dev: could not install: $*"
-    echo "     $(grep -E '^E: ' "$log_dir/packages.log" | head -n 2 | tr '\n' ' ')"
-    echo "     Full log: ${log_dir#"$root/"}/packages.log. Install them by hand (apt-get install $*),"
-    echo "     or, if they are there in another way, say ACCELMON_SKIP_PACKAGES=1."
+    grep -E '^E: ' "$log_dir/packages.log" | sort -u | head -n 3 | sed 's/^/     /'
+    echo "     Is there a network? The full log is ${log_dir#"$root/"}/packages.log. Install them by hand, or, if they"
+    echo "     are there in another way, say ACCELMON_SKIP_PACKAGES=1."
   } >&2
   exit 1
 }
@@ -72,11 +72,11 @@ ensure_packages() {
     # The password is asked for here and now, not in the middle of a log file.
     sudo -v || fail "no right to install: ${missing[*]}"
   fi
+  # Lists that are too old name files that are gone: one more try with fresh ones.
   {
-    apt_knows "${missing[@]}" || apt_update || packages_fail "${missing[@]}"
-    # Lists that are too old name files that are gone: one more try with fresh ones.
-    apt_install "${missing[@]}" || { apt_update && apt_install "${missing[@]}"; } || packages_fail "${missing[@]}"
-  } >>"$log_dir/packages.log" 2>&1
+    { apt_knows "${missing[@]}" || apt_update; } &&
+      { apt_install "${missing[@]}" || { apt_update && apt_install "${missing[@]}"; }; }
+  } >>"$log_dir/packages.log" 2>&1 || packages_fail "${missing[@]}"
   packages_summary="${#missing[@]} installed, $present present"
 }
 
@@ -87,7 +87,7 @@ ensure_tools() {
   [[ ${ACCELMON_SKIP_PACKAGES:-0} == 1 ]] && return 0
   local name work deb
   as_root=()
-  ((EUID == 0)) || as_root=(sudo)
+  ((EUID == 0)) || as_root=(sudo -n)
   for name in $(packages_of tool); do
     [[ -x /usr/bin/$name || -x $tools_dir/usr/bin/$name ]] && continue
     work=$(mktemp -d)
