@@ -17,7 +17,7 @@ dpkg-deb -x "$deb" "$work/root"
 dpkg-deb -e "$deb" "$work/control"
 
 for file in usr/bin/accelmon lib/systemd/system/accelmon.service etc/accelmon/accelmon.toml \
-  usr/share/accelmon/scenarios/h100x8.toml usr/share/man/man1/accelmon.1.gz usr/share/doc/accelmon/copyright; do
+  usr/lib/accelmon/simulator/libnvidia-ml.so.1 usr/share/accelmon/scenarios/h100x8.toml usr/share/man/man1/accelmon.1.gz usr/share/doc/accelmon/copyright; do
   [[ -e $work/root/$file ]] || fail "$file is not in the package"
 done
 grep -q '^Depends: .*libc6' "$work/control/control" || fail "the package does not depend on libc6"
