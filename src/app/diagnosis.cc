@@ -1,0 +1,312 @@
+#include "app/diagnosis.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace accelmon {
+namespace {
+
+constexpr double kSlowCall = 0.005;    // mean
+constexpr double kSlowestCall = 0.05;  // once
+constexpr size_t kSlowCalls = 3;
+constexpr double kOftenMissed = 0.01;
+
+std::string_view state_reason(std::string_view state) {
+  if (state == "unsupported") return "the device cannot tell";
+  if (state == "no_permission") return "permission denied";
+  if (state == "not_ready") return "nothing yet: the first value needs a second poll";
+  if (state == "stale") return "not read for three polls";
+  if (state == "implausible") return "what the driver says cannot be true";
+  return "the call failed at the last poll";
+}
+
+// Gathers what is not read by reason, in the order in which the reasons come up.
+class Reasons {
+ public:
+  void add(const std::string& reason, const std::string& state, const std::string& metric, const std::string& device) {
+    auto found = std::find_if(groups_.begin(), groups_.end(),
+                              [&](const Group& g) { return g.reason == reason && g.state == state; });
+    if (found == groups_.end()) {
+      groups_.push_back({reason, state, {}});
+      found = groups_.end() - 1;
+    }
+    found->by_metric[metric].insert(device);
+  }
+
+  // Metrics that the same devices lack for the same reason share a line.
+  std::vector<NotRead> lines(size_t devices) const {
+    std::vector<NotRead> out;
+    for (const Group& group : groups_) {
+      std::map<std::vector<std::string>, size_t> line_of;
+      for (const auto& [metric, where] : group.by_metric) {
+        std::vector<std::string> on(where.begin(), where.end());
+        // The whole collector, or each of its devices.
+        if (where.count("") != 0 || where.size() >= devices) on.clear();
+        const auto [at, fresh] = line_of.try_emplace(on, out.size());
+        if (fresh) out.push_back({group.reason, group.state, {}, on});
+        out[at->second].metrics.push_back(metric);
+      }
+    }
+    return out;
+  }
+
+ private:
+  struct ByNumber {
+    // "2" before "10"
+    bool operator()(const std::string& a, const std::string& b) const {
+      return a.size() != b.size() ? a.size() < b.size() : a < b;
+    }
+  };
+  struct Group {
+    std::string reason;
+    std::string state;
+    std::map<std::string, std::set<std::string, ByNumber>> by_metric;
+  };
+  std::vector<Group> groups_;
+};
+
+CollectorDiagnosis diagnose_one(const Report& report, const ReportCollector& collector) {
+  CollectorDiagnosis out;
+  out.collector = &collector;
+  std::map<std::string_view, std::string> index_of;
+  std::set<std::string_view> read;
+  Reasons reasons;
+  for (const ReportDevice& device : report.devices) {
+    if (device.collector != collector.name) continue;
+    ++out.devices;
+    index_of[device.id] = device.index.empty() ? device.id : device.index;
+  }
+  // A metric that a device shows in another form (one of its series) is not missing there.
+  std::set<std::pair<std::string_view, std::string_view>> known;
+  for (const ReportDevice& device : report.devices) {
+    if (device.collector != collector.name) continue;
+    for (const ReportValue& value : device.values) {
+      if (!value.value) continue;
+      read.insert(value.metric);
+      known.emplace(value.metric, device.id);
+    }
+  }
+  for (const ReportAbsence& absence : collector.absences) {
+    const auto found = index_of.find(absence.device);
+    const std::string device = found != index_of.end() ? found->second : absence.device;
+    reasons.add(absence.reason.empty() ? std::string(state_reason(absence.state)) : absence.reason, absence.state,
+                absence.metric, device);
+  }
+  for (const ReportDevice& device : report.devices) {
+    if (device.collector != collector.name) continue;
+    for (const ReportValue& value : device.values)
+      if (!value.value && known.count({value.metric, device.id}) == 0)
+        reasons.add(std::string(state_reason(value.state)), value.state, value.metric, index_of[device.id]);
+  }
+  // The document keeps what belongs to no device in one list; it is the host collector's.
+  if (collector.vendor == "host") {
+    std::set<std::string_view> seen;
+    for (const ReportValue& value : report.host)
+      if (value.value) read.insert(value.metric);
+    for (const ReportValue& value : report.host)
+      if (!value.value && read.count(value.metric) == 0)
+        reasons.add(std::string(state_reason(value.state)), value.state, value.metric, "");
+  }
+  out.metrics = read.size();
+  out.not_read = reasons.lines(std::max<size_t>(out.devices, 1));
+  for (const ReportCall& call : collector.calls)
+    if (call.calls != 0 &&
+        (call.seconds / static_cast<double>(call.calls) >= kSlowCall || call.longest >= kSlowestCall))
+      out.slow.push_back(call);
+  std::stable_sort(out.slow.begin(), out.slow.end(),
+                   [](const ReportCall& a, const ReportCall& b) { return a.longest > b.longest; });
+  if (out.slow.size() > kSlowCalls) out.slow.resize(kSlowCalls);
+  return out;
+}
+
+bool loopback(std::string_view address) {
+  return address.empty() || address.starts_with("127.") || address.starts_with("[::1]") ||
+         address.starts_with("localhost:");
+}
+
+void advise(const Report& report, Diagnosis& diagnosis) {
+  auto& advice = diagnosis.advice;
+  for (const CollectorDiagnosis& one : diagnosis.collectors) {
+    const ReportCollector& collector = *one.collector;
+    const auto denied = std::count_if(one.not_read.begin(), one.not_read.end(),
+                                      [](const NotRead& line) { return line.state == "no_permission"; });
+    if (collector.state == "stuck")
+      advice.push_back(collector.name +
+                       " sits in the kernel and cannot be killed: see dmesg; only its driver, or a reboot, "
+                       "lets it go");
+    if (collector.state == "released")
+      advice.push_back("accelmon resume " + collector.vendor + " takes its devices up again");
+    if (denied != 0)
+      advice.push_back(collector.vendor + ": some metrics need more permission than the agent has; see 'not read'");
+    if (collector.frames > 100 &&
+        static_cast<double>(collector.missed_ticks) > static_cast<double>(collector.frames) * kOftenMissed)
+      advice.push_back(collector.name + " misses polls: raise poll.interval above " +
+                       (collector.duration ? short_time(*collector.duration) : std::string("what a poll takes")));
+    if (!collector.implausible.empty())
+      advice.push_back(collector.name +
+                       ": the driver told what cannot be true; such samples are kept back, and a newer "
+                       "driver may mend it");
+  }
+  if (!report.sampled && !loopback(report.address))
+    advice.push_back("whoever reaches " + report.address +
+                     " can read the metrics: listen.address or a firewall limits that");
+  if (!report.sampled && report.scrapes == 0 && report.uptime > 300 && !report.address.empty())
+    advice.push_back("nothing has scraped this agent yet: give http://" + report.address + "/metrics to Prometheus");
+}
+
+std::string headline(const Report& report, const CollectorDiagnosis& one) {
+  const ReportCollector& collector = *one.collector;
+  std::string out;
+  const auto add = [&](const std::string& text) { out += (out.empty() ? "" : ", ") + text; };
+  if (!collector.running()) {
+    out = collector.state == "absent"        ? "none"
+          : collector.state == "backing_off" ? "being started again"
+                                             : collector.state;
+    if (!collector.message.empty()) out += ": " + collector.message;
+    if (!collector.current_call.empty() && collector.message.find(collector.current_call) == std::string::npos)
+      out += "; sits in " + collector.current_call + " for " + span_of_time(collector.current_call_seconds);
+    return out;
+  }
+  for (const auto& [name, value] : collector.facts)
+    if (collector.vendor != "host") add(name + " " + value);
+  if (collector.pid) add("collector pid " + std::to_string(*collector.pid));
+  if (collector.duration) add(short_time(*collector.duration) + " per poll");
+  // Within the first seconds the start is most of it.
+  if (collector.cpu_seconds && report.uptime >= 10) add(percent(*collector.cpu_seconds / report.uptime) + " of a core");
+  return out.empty() ? "running" : out;
+}
+
+std::string names_of(const NotRead& line) {
+  std::string out;
+  for (const std::string& metric : line.metrics) out += (out.empty() ? "" : ", ") + plain_name(metric);
+  return out;
+}
+
+std::string devices_of(const NotRead& line) {
+  if (line.devices.empty()) return "";
+  std::string out = line.devices.size() == 1 ? " (device " : " (devices ";
+  for (size_t i = 0; i < line.devices.size(); ++i) out += (i == 0 ? "" : ", ") + line.devices[i];
+  return out + ")";
+}
+
+constexpr size_t kLabel = 12;  // "  not read  "
+constexpr size_t kNames = 26;
+
+// Two columns that each break into lines of their own.
+void two_columns(std::string& out, std::string_view label, const std::string& names, const std::string& text,
+                 size_t width) {
+  const size_t room = std::max<size_t>(width > kLabel + kNames ? width - kLabel - kNames : 0, 24);
+  const std::vector<std::string> first = wrap(names, kNames - 2);
+  const std::vector<std::string> second = wrap(text, room);
+  for (size_t i = 0; i < std::max(first.size(), second.size()); ++i) {
+    std::string line = "  " + left(i == 0 ? label : "", kLabel - 2);
+    line += i < second.size() ? left(i < first.size() ? first[i] : "", kNames - 2) + "  " + second[i] : first[i];
+    out += line + "\n";
+  }
+}
+
+// A line that continues below its own beginning.
+void hanging(std::string& out, std::string_view begin, const std::string& text, size_t width) {
+  const size_t indent = columns_of(begin);
+  bool first = true;
+  for (const std::string& part : wrap(text, width > indent + 24 ? width - indent : 24)) {
+    out += (first ? std::string(begin) : std::string(indent, ' ')) + part + "\n";
+    first = false;
+  }
+}
+
+}  // namespace
+
+std::string plain_name(std::string_view metric) {
+  for (const std::string_view prefix : {"accelmon.gpu.", "hw.gpu.", "accelmon.", "hw.", "system."})
+    if (metric.starts_with(prefix)) {
+      metric.remove_prefix(prefix.size());
+      break;
+    }
+  constexpr std::pair<std::string_view, std::string_view> kWords[] = {{"sm", "SM"},   {"pcie", "PCIe"}, {"io", "I/O"},
+                                                                      {"mig", "MIG"}, {"bar", "BAR"},   {"gtt", "GTT"},
+                                                                      {"cpu", "CPU"}, {"gpu", "GPU"},   {"linux", ""}};
+  std::string out;
+  for (size_t begin = 0; begin < metric.size();) {
+    const size_t end = std::min(metric.find_first_of("._", begin), metric.size());
+    std::string_view word = metric.substr(begin, end - begin);
+    for (const auto& [from, to] : kWords)
+      if (word == from) {
+        word = to;
+        break;
+      }
+    if (!word.empty()) out += (out.empty() ? "" : " ") + std::string(word);
+    begin = end + 1;
+  }
+  return out;
+}
+
+Diagnosis diagnose(const Report& report) {
+  Diagnosis out;
+  for (const ReportCollector& collector : report.collectors) out.collectors.push_back(diagnose_one(report, collector));
+  advise(report, out);
+  return out;
+}
+
+std::string render_doctor(const Report& report, const Diagnosis& diagnosis, const View& view) {
+  const size_t width = view.width == 0 ? 110 : view.width;
+  std::string out;
+  if (report.sampled) out += "no agent running: sampled here\n\n";
+  if (report.simulated) out += "the accelerators are simulated\n\n";
+  for (const CollectorDiagnosis& one : diagnosis.collectors) {
+    const ReportCollector& collector = *one.collector;
+    hanging(out, left(collector.vendor, 9), headline(report, one), width);
+    if (one.metrics != 0) {
+      out += "  read      " + plural(one.metrics, "metric", "metrics");
+      if (collector.vendor != "host") out += " on " + plural(one.devices, "device", "devices");
+      out += "\n";
+    }
+    bool first = true;
+    for (const NotRead& line : one.not_read) {
+      two_columns(out, first ? "not read" : "", names_of(line), line.reason + devices_of(line), width);
+      first = false;
+    }
+    first = true;
+    for (const ReportCall& call : one.slow) {
+      two_columns(out, first ? "slow" : "", call.name,
+                  short_time(call.seconds / static_cast<double>(call.calls)) + " on average, " +
+                      short_time(call.longest) + " at the longest, " + plural(call.calls, "call", "calls"),
+                  width);
+      first = false;
+    }
+    first = true;
+    for (const auto& [code, count] : collector.errors) {
+      two_columns(out, first ? "errors" : "", code, plural(count, "time", "times"), width);
+      first = false;
+    }
+    first = true;
+    for (const auto& [metric, count] : collector.implausible) {
+      two_columns(out, first ? "untrue" : "", plain_name(metric), plural(count, "sample", "samples") + " kept back",
+                  width);
+      first = false;
+    }
+    std::string mishaps;
+    const auto add = [&](uint64_t n, std::string_view what, std::string_view many) {
+      if (n != 0) mishaps += (mishaps.empty() ? "" : ", ") + plural(n, what, many);
+    };
+    add(collector.restarts, "restart", "restarts");
+    add(collector.missed_ticks, "missed poll", "missed polls");
+    add(collector.rejected, "malformed message", "malformed messages");
+    if (!mishaps.empty()) out += "  mishaps   " + mishaps + "\n";
+  }
+  if (!report.sampled) {
+    std::string exports = "prometheus  " + plural(report.scrapes, "scrape", "scrapes");
+    if (report.last_scrape_ago) exports += ", last " + span_of_time(*report.last_scrape_ago) + " ago";
+    if (report.page_bytes != 0) exports += ", page " + fixed(static_cast<double>(report.page_bytes) / 1024, 0) + " KiB";
+    out += "exports  " + exports + "\n";
+  }
+  if (diagnosis.advice.empty())
+    out += "advice   none\n";
+  else
+    out += "advice   " + plural(diagnosis.advice.size(), "thing", "things") + "\n";
+  for (const std::string& one : diagnosis.advice) hanging(out, "  - ", one, width);
+  return out;
+}
+
+}  // namespace accelmon

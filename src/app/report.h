@@ -1,0 +1,133 @@
+// The agent's status document as plain structs: what status, doctor and serve show to people.
+//
+// Every text in a Report is printable: names from drivers and processes may hold anything, and what they hold must not
+// reach a terminal. Unknown members of the document are passed over, missing ones get the defaults below, so that a
+// command line and an agent of different versions understand each other.
+// Threads: values.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/status.h"
+
+namespace accelmon {
+
+struct ReportValue {
+  std::string metric;
+  std::vector<std::pair<std::string, std::string>> attributes;
+  std::optional<double> value;  // only where state is "ok"
+  std::string unit;
+  std::string state;
+  std::optional<double> age;  // seconds
+
+  std::string_view attribute(std::string_view key) const;
+};
+
+struct ReportDevice {
+  std::string id;
+  std::string type;
+  std::string index;
+  std::string vendor;
+  std::string model;
+  std::string parent;  // id; empty: none
+  std::string collector;
+  std::vector<std::pair<std::string, std::string>> attributes;
+  std::vector<ReportValue> values;
+
+  std::string_view attribute(std::string_view key) const;
+  bool partition() const { return type == "gpu_partition"; }
+};
+
+struct ReportAbsence {
+  std::string metric;
+  std::string device;  // id; empty: all of the collector
+  std::string state;
+  std::string reason;
+};
+
+struct ReportCall {
+  std::string name;
+  uint64_t calls = 0;
+  double seconds = 0;
+  double longest = 0;
+};
+
+struct ReportCollector {
+  std::string name;
+  std::string vendor;
+  std::string brief;
+  std::string state;
+  std::string message;
+  std::optional<int64_t> pid;
+  std::optional<double> age;
+  uint64_t frames = 0;
+  std::optional<double> duration;
+  std::optional<double> cpu_seconds;
+  std::optional<double> resident_bytes;
+  uint64_t restarts = 0;
+  uint64_t missed_ticks = 0;
+  uint64_t rejected = 0;
+  uint64_t series = 0;
+  std::string current_call;  // empty: in none
+  double current_call_seconds = 0;
+  std::vector<std::pair<std::string, std::string>> facts;
+  std::vector<ReportAbsence> absences;
+  std::vector<std::pair<std::string, uint64_t>> errors;
+  std::vector<ReportCall> calls;
+  std::vector<std::pair<std::string, uint64_t>> implausible;
+
+  bool running() const { return state == "running"; }
+};
+
+struct ReportEvent {
+  double wall = 0;
+  std::string severity;
+  std::string device;  // id; empty: the host or a collector
+  std::string code;
+  std::string message;
+};
+
+struct Report {
+  std::string version;
+  int64_t pid = 0;
+  double uptime = 0;
+  double now = 0;
+  std::string hostname;
+  std::string address;  // empty: no TCP
+  std::string socket;
+  bool simulated = false;
+  double interval = 0;
+  std::vector<ReportCollector> collectors;
+  std::vector<ReportDevice> devices;
+  std::vector<ReportValue> host;
+  std::vector<ReportEvent> events;
+  uint64_t scrapes = 0;
+  std::optional<double> last_scrape_ago;
+  uint64_t page_bytes = 0;
+
+  // No agent runs; this command read the devices by itself.
+  bool sampled = false;
+
+  const ReportCollector* collector(std::string_view name) const;
+};
+
+// Errors: invalid where `json` is no status document.
+Result<Report> parse_report(std::string_view json);
+
+// The first value of `metric` whose attributes include the given ones; nullptr when there is none.
+const ReportValue* find_value(const std::vector<ReportValue>& values, std::string_view metric,
+                              std::initializer_list<std::pair<std::string_view, std::string_view>> attributes = {});
+// The number, where it is known.
+std::optional<double> number(const std::vector<ReportValue>& values, std::string_view metric,
+                             std::initializer_list<std::pair<std::string_view, std::string_view>> attributes = {});
+
+// Whether a device has failed or a collector is stuck: what makes `status` and `doctor` exit with 1.
+bool needs_hands(const Report& report);
+
+}  // namespace accelmon

@@ -1,0 +1,59 @@
+#include <csignal>
+#include <cstdlib>
+
+#include "app/banner.h"
+#include "app/command.h"
+#include "app/source.h"
+#include "base/log.h"
+
+namespace accelmon {
+namespace {
+
+// What the signal handlers act on. Set before they are installed, cleared after they are gone.
+Agent* served = nullptr;
+
+void on_stop(int) {
+  served->stop();
+}
+void on_reload(int) {
+  served->reload();
+}
+
+void handle(int signal, void (*handler)(int)) {
+  struct sigaction action {};
+  action.sa_handler = handler;
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_RESTART;
+  (void)::sigaction(signal, &action, nullptr);
+}
+
+}  // namespace
+
+int run_serve(const Arguments& arguments) {
+  int code = kFine;
+  Result<Settings> settings = read_settings(arguments, code);
+  if (!settings) return complain(settings.error().message(), code);
+  set_log_level(settings->config.log_level);
+  handle(SIGPIPE, SIG_IGN);
+  Result<std::unique_ptr<Agent>> agent = Agent::create(agent_options(*settings, /*serve=*/true));
+  if (!agent) return complain(agent.error().message(), kFailure);
+  served = agent->get();
+  handle(SIGTERM, on_stop);
+  handle(SIGINT, on_stop);
+  handle(SIGHUP, on_reload);
+  (*agent)->run([&] {
+    const Result<Report> report = parse_report((*agent)->status_json());
+    const char* command = std::getenv("ACCELMON_COMMAND");
+    // Nobody may be reading; the agent serves all the same.
+    if (report)
+      (void)print(render_banner(*report, settings->scenario, command != nullptr ? command : "accelmon serve"));
+  });
+  handle(SIGTERM, SIG_IGN);
+  handle(SIGINT, SIG_IGN);
+  handle(SIGHUP, SIG_IGN);
+  agent->reset();
+  served = nullptr;
+  return kFine;
+}
+
+}  // namespace accelmon

@@ -1,0 +1,199 @@
+#include "app/verdict.h"
+
+#include <algorithm>
+#include <map>
+
+#include "app/layout.h"
+#include "base/text.h"
+
+namespace accelmon {
+namespace {
+
+using Level = Verdict::Level;
+
+// Below this a context without work is all that is held.
+constexpr double kHeldBytes = 1 << 30;
+constexpr double kThrottleShare = 0.01;
+constexpr double kEventAge = 3600;
+
+bool set(const ReportDevice& device, std::string_view metric, std::string_view key, std::string_view value) {
+  return number(device.values, metric, {{key, value}}).value_or(0) != 0;
+}
+
+// Partitions fail with the device that they are a part of.
+bool concerns(const ReportEvent& event, const ReportDevice& device) {
+  return !event.device.empty() && (event.device == device.id || event.device == device.parent);
+}
+
+const ReportEvent* latest_event(const Report& report, const ReportDevice& device, bool critical) {
+  const ReportEvent* latest = nullptr;
+  for (const ReportEvent& event : report.events) {
+    if (!concerns(event, device) || (critical ? event.severity != "critical" : event.severity == "info")) continue;
+    if (latest == nullptr || event.wall >= latest->wall) latest = &event;
+  }
+  return latest;
+}
+
+std::string recovery(const ReportDevice& device) {
+  constexpr std::pair<std::string_view, std::string_view> kActions[] = {
+      {"node_reboot", "reboot the host"},
+      {"gpu_reset", "reset the GPU"},
+      {"drain_p2p", "stop what uses it together with other GPUs"},
+      {"drain_and_reset", "stop what uses it, then reset it"},
+  };
+  for (const auto& [state, words] : kActions)
+    if (set(device, "accelmon.gpu.recovery.action", "state", state)) return "; " + std::string(words);
+  return "";
+}
+
+// "Xid 79" is what people search for; the code is "xid:79".
+std::string told(const ReportEvent& event) {
+  std::string text = event.message.empty() ? event.code : event.message;
+  text += ", " + clock_time(event.wall);
+  if (event.code.starts_with("xid:")) {
+    const std::string name = "Xid " + event.code.substr(4);
+    if (text.find(name) == std::string::npos) text += " (" + name + ")";
+  }
+  return text;
+}
+
+std::string_view throttle_word(std::string_view reason) {
+  constexpr std::pair<std::string_view, std::string_view> kWords[] = {
+      {"thermal_software", "thermal throttle"},
+      {"thermal_hardware", "thermal throttle"},
+      {"power_cap", "power cap"},
+      {"power_brake", "power brake"},
+      {"hardware_slowdown", "hardware slowdown"},
+      {"current", "current limit"},
+      {"voltage", "voltage limit"},
+      {"reliability", "reliability limit"},
+      {"other", "throttled for another reason"},
+  };
+  for (const auto& [name, word] : kWords)
+    if (name == reason) return word;
+  return {};  // idle, application_clocks, sync_boost, display: states of a healthy device
+}
+
+std::string window_words(std::string_view window) {
+  const Result<Nanos> length = parse_duration(window);
+  if (!length) return "lately";
+  if (*length == 60 * kSecond) return "of the last minute";
+  if (*length == 3600 * kSecond) return "of the last hour";
+  return "of the last " + span_of_time(to_seconds(*length));
+}
+
+std::string throttling(const ReportDevice& device) {
+  // Reasons that people call the same are told once, with the larger share.
+  struct Share {
+    double share = 0;
+    std::string window;
+  };
+  std::map<std::string_view, Share> shares;
+  std::map<std::string_view, bool> active;
+  for (const ReportValue& value : device.values) {
+    if (!value.value) continue;
+    const std::string_view word = throttle_word(value.attribute("reason"));
+    if (word.empty()) continue;
+    if (value.metric == "accelmon.gpu.throttle.share.window" && value.attribute("stat") == "mean") {
+      Share& known = shares[word];
+      if (*value.value >= known.share) known = {*value.value, std::string(value.attribute("window"))};
+    } else if (value.metric == "accelmon.gpu.throttle.active" && *value.value != 0) {
+      active[word] = true;
+    }
+  }
+  std::vector<std::pair<std::string_view, Share>> sorted(shares.begin(), shares.end());
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const auto& a, const auto& b) { return a.second.share > b.second.share; });
+  std::string text;
+  for (const auto& [word, share] : sorted) {
+    if (share.share < kThrottleShare) continue;
+    text += (text.empty() ? "" : "; ") + std::string(word) + ", " + percent(std::min(share.share, 1.0)) + " " +
+            window_words(share.window);
+  }
+  if (!text.empty()) return text;
+  for (const auto& [word, yes] : active) text += (text.empty() ? "" : "; ") + std::string(word) + " now";
+  return text;
+}
+
+std::string held_memory(const ReportDevice& device) {
+  std::vector<const ReportValue*> holders;
+  double sum = 0;
+  for (const ReportValue& value : device.values) {
+    if (value.metric != "accelmon.process.gpu.memory.usage" || !value.value) continue;
+    holders.push_back(&value);
+    sum += *value.value;
+  }
+  if (holders.empty() || sum < kHeldBytes) return "";
+  const ReportValue* largest = *std::max_element(holders.begin(), holders.end(),
+                                                 [](const auto* a, const auto* b) { return *a->value < *b->value; });
+  std::string text = "idle, yet " + format_size(sum) + " held by pid " + std::string(largest->attribute("process.pid"));
+  if (const auto name = largest->attribute("process.executable.name"); !name.empty())
+    text += " (" + std::string(name) + ")";
+  if (holders.size() > 1) text += " and " + std::to_string(holders.size() - 1) + " more";
+  return text;
+}
+
+std::string why_unreadable(const ReportCollector& collector) {
+  std::string text = "no data: " + collector.name + " is ";
+  if (collector.state == "silent" || collector.state == "stuck") {
+    text += collector.state;
+    if (!collector.current_call.empty())
+      text += " in " + collector.current_call + " for " + span_of_time(collector.current_call_seconds);
+    return text;
+  }
+  text += collector.state == "backing_off" ? "being started again" : collector.state;
+  return collector.message.empty() ? text : text + " (" + collector.message + ")";
+}
+
+bool anything_read(const ReportDevice& device) {
+  return std::any_of(device.values.begin(), device.values.end(), [](const ReportValue& value) {
+    return value.value.has_value() && value.metric != "accelmon.device.info" && value.metric != "hw.status";
+  });
+}
+
+}  // namespace
+
+Verdict judge(const Report& report, const ReportDevice& device) {
+  const ReportCollector* collector = report.collector(device.collector);
+  const bool current = collector == nullptr || collector->running();
+  if (set(device, "hw.status", "hw.state", "failed")) {
+    const ReportEvent* event = latest_event(report, device, true);
+    const std::string word = anything_read(device) ? "failed" : "lost";
+    return {Level::failed,
+            word + (event == nullptr ? std::string(": accelmon doctor") : ": " + told(*event)) + recovery(device)};
+  }
+  if (!current && !anything_read(device)) return {Level::attention, why_unreadable(*collector)};
+  if (const std::string action = recovery(device); !action.empty()) {
+    const ReportEvent* event = latest_event(report, device, true);
+    return {Level::attention, (event == nullptr ? "the driver asks for help" : told(*event)) + action};
+  }
+  if (const ReportEvent* event = latest_event(report, device, true);
+      event != nullptr && report.now - event->wall < kEventAge)
+    return {Level::attention, told(*event)};
+  for (const std::string_view state : {"degraded", "predicted_failure"}) {
+    if (!set(device, "hw.status", "hw.state", state)) continue;
+    const ReportEvent* event = latest_event(report, device, false);
+    const std::string word = state == "degraded" ? "degraded" : "about to fail";
+    return {Level::attention, word + (event == nullptr ? std::string(": accelmon doctor") : ": " + told(*event))};
+  }
+  if (!current) return {Level::attention, why_unreadable(*collector)};
+  if (std::string text = throttling(device); !text.empty()) return {Level::attention, std::move(text)};
+
+  const size_t parts =
+      static_cast<size_t>(std::count_if(report.devices.begin(), report.devices.end(),
+                                        [&](const ReportDevice& other) { return other.parent == device.id; }));
+  const auto utilization = number(device.values, "hw.gpu.utilization", {{"hw.gpu.task", "general"}});
+  if (utilization && *utilization == 0) {
+    const auto most =
+        number(device.values, "accelmon.gpu.utilization.window", {{"hw.gpu.task", "general"}, {"stat", "max"}});
+    if (most.value_or(0) == 0) {
+      if (std::string text = held_memory(device); !text.empty()) return {Level::attention, std::move(text)};
+    }
+    return {Level::fine, "idle"};
+  }
+  if (parts > 0) return {Level::fine, "MIG, " + plural(parts, "partition", "partitions")};
+  if (!anything_read(device)) return {Level::attention, "nothing could be read: accelmon doctor"};
+  return {Level::fine, "ok"};
+}
+
+}  // namespace accelmon
