@@ -66,7 +66,7 @@ enum ValueType : int {
   kUnsignedShort = 6,
 };
 
-enum Clock : int { kClockGraphics = 0, kClockSm = 1, kClockMemory = 2, kClockVideo = 3 };
+enum ClockDomain : int { kClockGraphics = 0, kClockSm = 1, kClockMemory = 2, kClockVideo = 3 };
 
 enum TemperatureSensor : int { kSensorGpu = 0 };
 enum TemperatureThreshold : int {

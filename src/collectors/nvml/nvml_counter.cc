@@ -1,0 +1,42 @@
+#include "collectors/nvml/nvml_counter.h"
+
+namespace accelmon::nvml {
+namespace {
+
+constexpr uint64_t kWidths[] = {uint64_t{1} << 32, uint64_t{1} << 42};
+
+uint64_t width_of_fall(uint64_t from, uint64_t to) {
+  for (const uint64_t width : kWidths)
+    if (from < width && from - to > width / 2) return width;
+  return 0;
+}
+
+}  // namespace
+
+std::optional<uint64_t> WrapCounter::update(uint64_t raw, Nanos monotonic) {
+  const uint64_t last = last_;
+  const double elapsed = to_seconds(monotonic - last_at_);
+  last_ = raw;
+  last_at_ = monotonic;
+  if (!started_) {
+    started_ = true;
+    total_ = raw;
+    return total_;
+  }
+
+  const uint64_t wrapped = raw < last ? width_of_fall(last, raw) : 0;
+  if (wrapped != 0) width_ = wrapped;
+  if (raw >= width_ && width_ != 0) width_ = 0;  // wider than we took it for
+  if (width_ != 0 && most_ * elapsed >= static_cast<double>(width_)) return std::nullopt;
+
+  if (raw >= last) {
+    total_ += raw - last;
+  } else if (wrapped != 0) {
+    total_ += wrapped - last + raw;
+  } else {
+    total_ = raw;
+  }
+  return total_;
+}
+
+}  // namespace accelmon::nvml

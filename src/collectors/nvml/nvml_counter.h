@@ -1,0 +1,38 @@
+// A hardware counter of unknown width made into one that only grows.
+//
+// NVML does not say how wide its byte counters are. What is done about it:
+//  - The running total starts at the first raw reading and grows by differences, in 64 bits.
+//  - A reading below the one before is a wrap if it fell by more than half of 2^32, or of 2^42 (which is 2^32 KiB, a
+//    32-bit counter of KiB shown in bytes), and the earlier reading lay below that bound. The bound is then the width.
+//    A driver that is in use cannot be reset, so that a restart is much less likely than a wrap.
+//  - Any other fall is a restart: the total begins anew at the raw reading, as counters may.
+//  - Once the width is known, an interval in which the counter could have wrapped more than once (at the greatest rate
+//    that the hardware can do) has no true difference. It gives no reading; the total goes on behind it.
+// Threads: none. Cost: a few comparisons.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "base/clock.h"
+
+namespace accelmon::nvml {
+
+class WrapCounter {
+ public:
+  // `most`: the most that the counter can grow in a second, in its own unit.
+  explicit WrapCounter(double most) : most_(most) {}
+
+  // The running total; nothing when it cannot be known for this interval.
+  std::optional<uint64_t> update(uint64_t raw, Nanos monotonic);
+
+ private:
+  double most_;
+  bool started_ = false;
+  uint64_t last_ = 0;
+  Nanos last_at_ = 0;
+  uint64_t width_ = 0;  // 0: not known
+  uint64_t total_ = 0;
+};
+
+}  // namespace accelmon::nvml

@@ -1,0 +1,38 @@
+// Which GPUs and MIG partitions there are, and who they are.
+//
+// Threads: the collector's. Cost: a few calls for each device; the first call for a device may wake it up (a second).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "collectors/nvml/nvml_device.h"
+
+namespace accelmon::nvml {
+
+// What is remembered of a GPU beyond its handle, so that one that is lost keeps its name.
+struct KnownGpu {
+  Device identity;
+  std::string pci_address;
+};
+
+struct Enumeration {
+  // GPUs in the order of their index, each followed by its partitions. Those that NVML counts and does not hand out are
+  // among them. All are probed.
+  std::vector<std::unique_ptr<DeviceReader>> readers;
+  U32 count = 0;  // of GPUs, as NVML has it
+};
+
+// Lists and probes everything. `known` are the GPUs of the discovery before, by index. An error is the code of NVML
+// that ended it: the library is lost.
+tl::expected<Enumeration, int> enumerate(Host& host, const std::vector<KnownGpu>& known);
+
+// The UUIDs of a GPU's partitions, in the order of their slots.
+std::vector<std::string> partition_ids(Library& nvml, DeviceHandle gpu);
+
+// "1g.10gb" out of "NVIDIA H100 80GB HBM3 MIG 1g.10gb", else made from the partition's size; empty if neither is known.
+std::string partition_profile(std::string_view model, const DeviceAttributes* attributes);
+
+}  // namespace accelmon::nvml
