@@ -1,10 +1,12 @@
 // A small HTTP/1.1 server for GET and HEAD (and POST on the local socket), made to be left alone with hostile clients.
 //
 // One thread, started by start(). It listens on a TCP address and, when asked, on a Unix socket. Bounds: header 8 KiB,
-// no body beyond `max_body`, `max_connections` open at once (at the bound the longest idle one is closed to make room),
-// deadlines for a request to arrive, for a response to leave, and for an idle connection.
-// Threads: the handler runs in the server's thread, one call at a time; it must not block. The other methods may be
-// called from any thread. Cost: about 20 us of CPU a request.
+// no body beyond `max_body`, `max_connections` open at once (at the bound the longest idle one is closed to make room;
+// where none is idle the new one gets 503), deadlines for a request to arrive (408), for a response to leave
+// (`request_timeout` and a second for each 64 KiB of body), and for an idle connection. What the handler throws is logged
+// and answered with 500. Date, Content-Length and Connection are the server's; the rest of the head is the handler's.
+// Threads: the handler runs in the server's thread (stack 256 KiB), one call at a time; it must not block. The other
+// methods may be called from any thread. Cost: about 20 us of CPU a request.
 #pragma once
 
 #include <cstdint>
@@ -29,27 +31,28 @@ struct HttpRequest {
   std::string_view scrape_timeout;  // X-Prometheus-Scrape-Timeout-Seconds
   std::string_view if_none_match;
   std::string_view body;
-  bool local = false;   // came over the Unix socket
-  uint32_t uid = 0;     // of the peer, where local
+  bool local = false;  // came over the Unix socket
+  uint32_t uid = 0;    // of the peer, where local
 };
 
 // `body` points at bytes that `owner` keeps alive until they are sent, so that one rendered page serves many.
 struct HttpResponse {
   unsigned status = 200;
   std::string_view content_type = "text/plain; charset=utf-8";
-  std::string_view content_encoding;                                // empty: none
-  std::vector<std::pair<std::string_view, std::string>> headers;   // further ones
+  std::string_view content_encoding;                              // empty: none
+  std::vector<std::pair<std::string_view, std::string>> headers;  // further ones
   std::string_view body;
   std::shared_ptr<const void> owner;
 
-  static HttpResponse text(unsigned status, std::string body, std::string_view content_type = "text/plain; charset=utf-8");
+  static HttpResponse text(unsigned status, std::string body,
+                           std::string_view content_type = "text/plain; charset=utf-8");
 };
 
 using HttpHandler = std::function<HttpResponse(const HttpRequest&)>;
 
 struct HttpServerOptions {
   std::string address;      // "127.0.0.1:19400", "[::1]:19400", "localhost:0"; empty: no TCP
-  std::string socket_path;  // empty: no Unix socket
+  std::string socket_path;  // empty: no Unix socket. Mode 0660; 0600 in a folder that everybody may write to
   uint32_t max_connections = 64;
   Nanos idle_timeout = 60 * kSecond;
   Nanos request_timeout = 10 * kSecond;
@@ -66,9 +69,9 @@ struct HttpCounters {
 
 class HttpServer {
  public:
-  // Binds and starts serving. Errors: invalid (the address makes no sense), io (in use, with the pid of the holder where
-  // it can be found; no permission), always naming the address. A stale socket file of a dead server is replaced; one
-  // of a live server is an error.
+  // Binds and starts serving. Errors: invalid (the address makes no sense), io (in use, with the pid of the holder
+  // where it can be found; no permission), always naming the address. A stale socket file of a dead server is replaced;
+  // one of a live server is an error.
   static Result<std::unique_ptr<HttpServer>> start(HttpServerOptions options, HttpHandler handler);
   virtual ~HttpServer() = default;  // stops, closes every connection, removes the socket file
 

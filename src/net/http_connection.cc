@@ -1,0 +1,256 @@
+#include "net/http_connection.h"
+
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "net/http_response.h"
+
+namespace accelmon {
+namespace {
+
+constexpr size_t kReadBytes = 2048;         // room offered to a read
+constexpr size_t kKeptBuffer = 4096;        // an idle connection keeps no larger buffer
+constexpr size_t kDrainBytes = 256u << 10;  // what a refused client may still send before it is cut off
+constexpr auto kDrainTime = std::chrono::seconds(2);
+constexpr double kSlowestBytesPerSecond = 64.0 * 1024;  // a reader may be as slow as this beyond the request's time
+
+TimePoint now() {
+  return std::chrono::steady_clock::now();
+}
+
+bool would_block(int error) {
+  return error == EAGAIN || error == EWOULDBLOCK;
+}
+
+}  // namespace
+
+HttpConnection::HttpConnection(const HttpServerOptions& options, const Peer& peer)
+    : options_(options), peer_(peer), reader_(options.max_body) {
+  idle_since_ = now();
+  enter(Phase::idle, idle_since_ + std::chrono::nanoseconds(options.idle_timeout));
+}
+
+void HttpConnection::enter(Phase phase, TimePoint deadline) {
+  phase_ = phase;
+  deadline_ = deadline;
+}
+
+void HttpConnection::start() {
+  if (peer_.refused)
+    refuse(503, "too many connections are open; try again\n");
+  else
+    wait(Readiness::readable);
+}
+
+void HttpConnection::close() {
+  if (closed_) return;
+  closed_ = true;
+  response_ = HttpResponse();
+  gone();
+}
+
+void HttpConnection::ready() {
+  switch (phase_) {
+    case Phase::idle:
+    case Phase::reading:
+      if (receive()) go_on();
+      return;
+    case Phase::writing:
+      if (send() && finish_response()) go_on();
+      return;
+    case Phase::draining:
+      drain();
+      return;
+  }
+}
+
+bool HttpConnection::may_be_evicted() const {
+  int pending = 0;
+  return phase_ == Phase::idle && ::ioctl(peer_.fd, FIONREAD, &pending) == 0 && pending == 0;
+}
+
+// Takes what has arrived. False: nothing to go on with (waiting again, or closed).
+bool HttpConnection::receive() {
+  const size_t before = in_.size();
+  in_.resize(before + kReadBytes);
+  ssize_t n;
+  do {
+    n = ::recv(peer_.fd, in_.data() + before, kReadBytes, 0);
+  } while (n < 0 && errno == EINTR);
+  const int error = errno;
+  in_.resize(before + static_cast<size_t>(std::max<ssize_t>(n, 0)));
+  if (n > 0) return true;
+  if (n < 0 && would_block(error))
+    wait(Readiness::readable);
+  else if (n == 0 && phase_ == Phase::reading)
+    refuse(400, "bad request: it ends before it is complete\n");
+  else
+    close();
+  return false;
+}
+
+// Answers the requests that have arrived, in order, until one is incomplete or its response does not leave at once.
+void HttpConnection::go_on() {
+  while (answer_next()) {
+  }
+}
+
+// False: it waits, or is closed.
+bool HttpConnection::answer_next() {
+  if (phase_ == Phase::idle && !in_.empty())
+    enter(Phase::reading, now() + std::chrono::nanoseconds(options_.request_timeout));
+  while (phase_ == Phase::reading) {
+    size_t used = 0;
+    const RequestReader::Step step = reader_.feed(in_, used);
+    in_.erase(0, used);
+    if (step == RequestReader::Step::more) break;
+    if (step == RequestReader::Step::bad) {
+      refuse(reader_.error_status(), reader_.error_text());
+      return false;
+    }
+    if (step == RequestReader::Step::header && method_allowed()) {
+      say_continue();
+      continue;
+    }
+    answer_request();
+    return send() && finish_response();
+  }
+  wait(Readiness::readable);
+  return false;
+}
+
+bool HttpConnection::method_allowed() const {
+  const std::string_view method = reader_.request().method;
+  return method == "GET" || method == "HEAD" || (method == "POST" && peer_.local);
+}
+
+void HttpConnection::answer_request() {
+  HttpRequest request = reader_.request();
+  head_only_ = request.method == "HEAD";
+  if (!method_allowed()) {
+    HttpResponse no = HttpResponse::text(
+        405, request.method == "POST" ? "POST is for the local socket alone\n" : "there is no such method here\n");
+    no.headers.emplace_back("Allow", peer_.local ? "GET, HEAD, POST" : "GET, HEAD");
+    answer(std::move(no), false);
+    return;
+  }
+  request.local = peer_.local;
+  request.uid = peer_.uid;
+  answer(handle(request), reader_.keep_alive());
+}
+
+// Tells a client that asked first that its body is welcome.
+void HttpConnection::say_continue() {
+  if (continued_ || !reader_.expects_continue()) return;
+  continued_ = true;
+  // So short a line fits into an empty send buffer; if it does not, the client goes on after a moment anyway.
+  static constexpr std::string_view kGoOn = "HTTP/1.1 100 Continue\r\n\r\n";
+  (void)!::send(peer_.fd, kGoOn.data(), kGoOn.size(), MSG_NOSIGNAL);
+}
+
+void HttpConnection::answer(HttpResponse response, bool keep_alive) {
+  if (response.status < 200 || response.status > 599)
+    response = HttpResponse::text(500, "internal error: the answer has no sensible status\n");
+  response_ = std::move(response);
+  keep_alive_ = keep_alive;
+  body_allowed_ = !head_only_ && status_has_body(response_.status);
+  sent_ = 0;
+  write_head(response_, date(), {.keep_alive = keep_alive, .http_1_0 = keep_alive && reader_.http_1_0()}, head_);
+  count(response_.status);
+  const double body_seconds = static_cast<double>(body_allowed_ ? response_.body.size() : 0) / kSlowestBytesPerSecond;
+  enter(Phase::writing, now() + std::chrono::nanoseconds(options_.request_timeout) +
+                            std::chrono::milliseconds(static_cast<int64_t>(body_seconds * 1e3)));
+}
+
+// The last answer of a connection: what was sent cannot be read further, or must not be.
+void HttpConnection::refuse(unsigned status, std::string text) {
+  HttpResponse response = HttpResponse::text(status, std::move(text));
+  if (status == 503) response.headers.emplace_back("Retry-After", "1");
+  head_only_ = false;
+  answer(std::move(response), false);
+  if (send()) finish_response();
+}
+
+// True: all of it has left. False: it waits for room, or the client is gone and the connection closed.
+bool HttpConnection::send() {
+  const std::string_view body = body_allowed_ ? response_.body : std::string_view();
+  const size_t total = head_.size() + body.size();
+  while (sent_ < total) {
+    iovec parts[2];
+    size_t used = 0;
+    if (sent_ < head_.size()) parts[used++] = {head_.data() + sent_, head_.size() - sent_};
+    const size_t body_sent = sent_ > head_.size() ? sent_ - head_.size() : 0;
+    if (body_sent < body.size()) parts[used++] = {const_cast<char*>(body.data()) + body_sent, body.size() - body_sent};
+    msghdr message{};
+    message.msg_iov = parts;
+    message.msg_iovlen = used;
+    const ssize_t n = ::sendmsg(peer_.fd, &message, MSG_NOSIGNAL);
+    if (n >= 0) {
+      sent_ += static_cast<size_t>(n);
+    } else if (would_block(errno)) {
+      wait(Readiness::writable);
+      return false;
+    } else if (errno != EINTR) {
+      close();
+      return false;
+    }
+  }
+  return true;
+}
+
+// After the last byte of a response. True: the connection goes on with the next request.
+bool HttpConnection::finish_response() {
+  response_ = HttpResponse();
+  if (keep_alive_) {
+    reader_.reset();
+    continued_ = false;
+    if (in_.empty() && in_.capacity() > kKeptBuffer) in_.shrink_to_fit();
+    idle_since_ = now();
+    enter(Phase::idle, idle_since_ + std::chrono::nanoseconds(options_.idle_timeout));
+    return true;
+  }
+  // Closing now, with bytes of the client unread, would reset the connection and could take our answer with it.
+  ::shutdown(peer_.fd, SHUT_WR);
+  enter(Phase::draining, now() + kDrainTime);
+  drain();
+  return false;
+}
+
+void HttpConnection::drain() {
+  char waste[4096];
+  for (;;) {
+    const ssize_t n = ::recv(peer_.fd, waste, sizeof waste, 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && would_block(errno)) {
+      wait(Readiness::readable);
+      return;
+    }
+    if (n > 0) drained_ += static_cast<size_t>(n);
+    if (n <= 0 || drained_ > kDrainBytes) {
+      close();
+      return;
+    }
+  }
+}
+
+void HttpConnection::expire() {
+  if (phase_ != Phase::reading) {
+    close();
+    return;
+  }
+  // The wait for more of the request is still under way: it is what then finds the connection draining.
+  static constexpr std::string_view kTooSlow =
+      "HTTP/1.1 408 Request Timeout\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 43\r\n"
+      "Connection: close\r\n\r\nthe request took too long to arrive whole.\n";
+  static_assert(kTooSlow.size() - kTooSlow.find("\r\n\r\n") - 4 == 43);
+  (void)!::send(peer_.fd, kTooSlow.data(), kTooSlow.size(), MSG_NOSIGNAL);
+  count(408);
+  ::shutdown(peer_.fd, SHUT_WR);
+  enter(Phase::draining, now() + kDrainTime);
+}
+
+}  // namespace accelmon

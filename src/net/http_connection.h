@@ -1,0 +1,95 @@
+// One client's connection: reads requests, has them answered in order, writes the responses. No event loop in it: it
+// asks for one readiness at a time and is called when that has come.
+//
+// Everything is bounded: the received bytes by RequestReader, the time by deadline(). A response leaves by sendmsg of
+// head and body together, the body straight from the page that the handler shares. Threads: the server's one. Cost: two
+// system calls a request, beyond those of the waiting.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "net/http_request.h"
+#include "net/http_server.h"
+
+namespace accelmon {
+
+using TimePoint = std::chrono::steady_clock::time_point;
+
+class HttpConnection {
+ public:
+  struct Peer {
+    int fd = -1;           // non-blocking; the subclass owns it
+    bool local = false;    // a Unix socket
+    uint32_t uid = 0;      // of the process at its other end
+    bool refused = false;  // beyond the bound of connections: gets one 503, whatever it asks
+  };
+
+  HttpConnection(const HttpServerOptions& options, const Peer& peer);
+  virtual ~HttpConnection() = default;
+  HttpConnection(const HttpConnection&) = delete;
+  HttpConnection& operator=(const HttpConnection&) = delete;
+
+  void start();
+  void ready();   // what it waited for has come
+  void expire();  // its deadline has passed
+  void close();   // by way of gone() it may destroy the object, where nobody else holds it
+
+  TimePoint deadline() const { return deadline_; }
+  TimePoint idle_since() const { return idle_since_; }
+  bool idle() const { return phase_ == Phase::idle; }
+  bool refused() const { return peer_.refused; }
+  bool closed() const { return closed_; }
+  // Idle, and nothing has arrived that was not read yet.
+  bool may_be_evicted() const;
+
+ protected:
+  enum class Readiness : uint8_t { readable, writable };
+  virtual void wait(Readiness what) = 0;  // leads to one call of ready(), or of close()
+  virtual void gone() = 0;                // closed: let go of the descriptor
+  virtual HttpResponse handle(const HttpRequest& request) = 0;
+  virtual void count(unsigned status) = 0;
+  virtual std::string_view date() = 0;
+
+ private:
+  enum class Phase : uint8_t {
+    idle,      // waits for the first byte of a request
+    reading,   // a request has begun
+    writing,   // its response leaves
+    draining,  // the last response is sent; what still comes is thrown away, or the kernel would reset the connection
+  };
+
+  void enter(Phase phase, TimePoint deadline);
+  bool receive();
+  void go_on();
+  bool answer_next();
+  bool method_allowed() const;
+  void answer_request();
+  void say_continue();
+  void answer(HttpResponse response, bool keep_alive);
+  void refuse(unsigned status, std::string text);
+  bool send();
+  bool finish_response();
+  void drain();
+
+  const HttpServerOptions& options_;
+  const Peer peer_;
+  RequestReader reader_;
+  std::string in_;  // received and not yet taken by the reader
+  std::string head_;
+  HttpResponse response_;
+  size_t sent_ = 0;  // of head and body together
+  size_t drained_ = 0;
+  TimePoint deadline_;
+  TimePoint idle_since_;
+  Phase phase_ = Phase::idle;
+  bool body_allowed_ = false;
+  bool keep_alive_ = false;
+  bool head_only_ = false;
+  bool continued_ = false;  // "100 Continue" was said
+  bool closed_ = false;
+};
+
+}  // namespace accelmon
