@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <ctime>
 #include <mutex>
+#include <new>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -31,7 +33,8 @@ struct EventSet {
 class EventSets {
  public:
   static EventSets& get() {
-    static EventSets* const sets = new EventSets();
+    alignas(EventSets) static unsigned char storage[sizeof(EventSets)];
+    static EventSets* const sets = new (storage) EventSets();
     return *sets;
   }
   std::mutex mutex;
@@ -47,6 +50,7 @@ class EventSets {
   void remove(EventSet* set) {
     all_.erase(std::find(all_.begin(), all_.end(), set));
     delete set;
+    if (all_.empty()) all_.shrink_to_fit();
   }
 
  private:
@@ -95,9 +99,10 @@ int wait_for_event(Call call, EventSetHandle handle, EventData* out, U32 timeout
   if (!out) return kInvalidArgument;
   const double deadline = entry.now + timeout_ms / 1000.0;
   for (;;) {
+    if (!Library::get().initialized()) return kUninitialized;
     const auto scenario = Library::get().scenario();
     const double now = Library::get().now();
-    if (!Library::get().ready(now, *scenario)) return kUninitialized;
+    if (!scenario || !Library::get().ready(now, *scenario)) return kUninitialized;
     double wake = std::min(deadline, now + 0.1);  // the file may change meanwhile
     {
       const std::lock_guard lock(EventSets::get().mutex);

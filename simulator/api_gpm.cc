@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 #include <mutex>
+#include <new>
 #include <vector>
 
 #include "links.h"
@@ -25,7 +26,8 @@ struct Snapshot {
 class Samples {
  public:
   static Samples& get() {
-    static Samples* const samples = new Samples();
+    alignas(Samples) static unsigned char storage[sizeof(Samples)];
+    static Samples* const samples = new (storage) Samples();
     return *samples;
   }
   GpmSampleHandle add() {
@@ -39,6 +41,7 @@ class Samples {
     if (found == all_.end()) return false;
     delete *found;
     all_.erase(found);
+    if (all_.empty()) all_.shrink_to_fit();
     return true;
   }
   bool write(GpmSampleHandle sample, const Snapshot& snapshot) {

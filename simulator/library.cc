@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <new>
 #include <sstream>
 
 namespace accelmon::simulator {
@@ -64,12 +65,14 @@ nvml::U64 Entry::u64(uint64_t value) {
 }
 
 Library& Library::get() {
-  // Never destroyed: a thread may still be inside when the process exits.
-  static Library* const library = new Library();
+  // Never destroyed: a thread may still be inside when the process exits. Not on the heap: see nvmlShutdown.
+  alignas(Library) static unsigned char storage[sizeof(Library)];
+  static Library* const library = new (storage) Library();
   return *library;
 }
 
-Library::Library() : path_(environment("ACCELMON_SCENARIO")) {
+Library::Library() {
+  snprintf(path_, sizeof(path_), "%s", environment("ACCELMON_SCENARIO").c_str());
   const int64_t monotonic = clock_ns(CLOCK_MONOTONIC);
   wall_offset_ns_ = clock_ns(CLOCK_REALTIME) - monotonic;
   const std::string epoch = environment("ACCELMON_SIM_EPOCH_NS");
@@ -87,8 +90,10 @@ int64_t Library::wall_us(double t) const {
 }
 
 void Library::complain(const std::string& what) {
-  if (what == complaint_) return;
-  complaint_ = what;
+  uint64_t hash = 1;
+  for (const char c : what) hash = mix(hash ^ static_cast<unsigned char>(c));
+  if (hash == complaint_) return;
+  complaint_ = hash;
   fprintf(stderr, "nvidia_ml_simulator: %s\n", what.c_str());
 }
 
@@ -96,10 +101,10 @@ void Library::reload() {
   const int64_t now_ns = clock_ns(CLOCK_MONOTONIC);
   if (checked_ns_ != 0 && now_ns - checked_ns_ < kCheckEvery) return;
   checked_ns_ = now_ns;
-  if (path_.empty()) return complain("set ACCELMON_SCENARIO to the path of a scenario");
+  if (path_[0] == '\0') return complain("set ACCELMON_SCENARIO to the path of a scenario");
   struct stat status {};
-  if (stat(path_.c_str(), &status) != 0) {
-    return complain("cannot read the scenario " + path_ + ": " + strerror(errno));
+  if (stat(path_, &status) != 0) {
+    return complain("cannot read the scenario " + std::string(path_) + ": " + strerror(errno));
   }
   const bool same =
       status.st_mtim.tv_sec == changed_.tv_sec && status.st_mtim.tv_nsec == changed_.tv_nsec && status.st_size == size_;
@@ -109,17 +114,17 @@ void Library::reload() {
     std::ifstream file(path_, std::ios::binary);
     std::ostringstream text;
     text << file.rdbuf();
-    if (!file) return complain("cannot read the scenario " + path_);
+    if (!file) return complain("cannot read the scenario " + std::string(path_));
     outcome = parse_scenario(text.str(), now());
   }
   changed_ = status.st_mtim;
   size_ = status.st_size;
   if (outcome.scenario) {
     scenario_ = std::make_shared<const Scenario>(std::move(*outcome.scenario));
-    complaint_.clear();
+    complaint_ = 0;
   } else {
     // What was good stays in force: a person may be in the middle of an edit.
-    complain("the scenario " + path_ + " is broken: " + outcome.error);
+    complain("the scenario " + std::string(path_) + " is broken: " + outcome.error);
   }
   // The memory of the parser goes back, so that a process that is measured shows its own.
   malloc_trim(0);
@@ -129,6 +134,11 @@ std::shared_ptr<const Scenario> Library::scenario() {
   const std::lock_guard lock(mutex_);
   reload();
   return scenario_;
+}
+
+bool Library::initialized() const {
+  const std::lock_guard lock(mutex_);
+  return references_ > 0;
 }
 
 bool Library::ready(double t, const Scenario& scenario) const {
@@ -163,11 +173,16 @@ int Library::initialize(Call call) {
 int Library::shut_down() {
   const std::lock_guard lock(mutex_);
   if (references_ == 0) return nvml::kUninitialized;
-  --references_;
+  if (--references_ == 0) {
+    scenario_.reset();
+    size_ = -1;
+    checked_ns_ = 0;
+  }
   return nvml::kSuccess;
 }
 
 int Library::check(Call call, Entry& entry) {
+  if (!initialized()) return nvml::kUninitialized;
   entry.call = call;
   entry.scenario = scenario();
   entry.now = entry.t = now();
@@ -235,10 +250,10 @@ void Library::hang(const Fault& fault, const Entry& entry) {
   for (;;) {
     const std::shared_ptr<const Scenario> current = scenario();
     const double t = now();
-    const bool still = std::any_of(current->faults.begin(), current->faults.end(), [&](const Fault& other) {
-      return other.kind == Fault::Kind::hang && other.ordinal == fault.ordinal && other.occurrence(t) &&
-             other.matches(entry.call, entry.index, std::nullopt);
-    });
+    const bool still = current && std::any_of(current->faults.begin(), current->faults.end(), [&](const Fault& other) {
+                         return other.kind == Fault::Kind::hang && other.ordinal == fault.ordinal &&
+                                other.occurrence(t) && other.matches(entry.call, entry.index, std::nullopt);
+                       });
     if (!still) return;
     sleep_ns(kSecond / 50);
   }

@@ -1,6 +1,7 @@
 // The state of the simulated library: which scenario it shows, how often it was initialized, which handles are good.
 //
-// Everything else follows from the scenario and the time. Threads: any number; a lock is held for moments only, never
+// Everything else follows from the scenario and the time. Once shut down it holds no memory, so that the library can be
+// closed and opened again. Threads: any number; a lock is held for moments only, never
 // while a call waits, so a call that hangs holds up nobody else (the real library may; see Fault::hang for that).
 #pragma once
 
@@ -60,6 +61,7 @@ class Library {
   int64_t wall_us(double t) const;
   double now() const;
   std::shared_ptr<const Scenario> scenario();  // rereads the file if it has changed; null: there is no good one
+  bool initialized() const;
   bool ready(double t, const Scenario& scenario) const;  // initialized, with a driver that has stayed since
 
  private:
@@ -71,7 +73,7 @@ class Library {
   void reload();
   void complain(const std::string& what);
 
-  const std::string path_;
+  char path_[4096] = {};
   int64_t epoch_ns_ = 0;
   int64_t wall_offset_ns_ = 0;
 
@@ -80,7 +82,7 @@ class Library {
   timespec changed_{};  // of the file as it was read last
   int64_t size_ = -1;
   int64_t checked_ns_ = 0;  // when it was looked at last
-  std::string complaint_;   // the last one, so that it is made once
+  uint64_t complaint_ = 0;  // hash of the last one, so that it is made once
   unsigned references_ = 0;
   double initialized_at_ = 0;
   mutable bool poisoned_ = false;  // the driver went away since: only shutting down and initializing again helps
