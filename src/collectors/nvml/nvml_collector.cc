@@ -218,13 +218,15 @@ PollResult NvmlCollector::poll(const PollRequest& request, Frame& frame, std::ve
   const PollRequest due{static_cast<uint8_t>(first_poll_ ? 0xff : request.due)};
 
   bool rediscover = hear_events(events);
+  bool suspect = false;
   for (const auto& reader : readers_) {
     const DeviceReader::Outcome outcome = reader->poll(due, frame, events);
     if (outcome.library_lost) return PollResult::lost;
     rediscover = rediscover || outcome.rediscover;
+    suspect = suspect || outcome.suspect;
     if (outcome.enumerate) enumerate_due_ = true;
   }
-  if (due.is_due(Tier::rare) && !first_poll_ && devices_changed()) enumerate_due_ = true;
+  if ((suspect || (due.is_due(Tier::rare) && !first_poll_)) && devices_changed()) enumerate_due_ = true;
   first_poll_ = false;
   return rediscover || enumerate_due_ ? PollResult::rediscover : PollResult::ok;
 }

@@ -74,6 +74,7 @@ class DeviceReader {
     bool library_lost = false;
     bool rediscover = false;  // other processes, or events of a new kind
     bool enumerate = false;   // the device is to be asked for everything again
+    bool suspect = false;     // a partition's handle is refused: it may be another one now
   };
   Outcome poll(const PollRequest& request, Frame& frame, std::vector<Event>& events);
 
@@ -203,7 +204,8 @@ class DeviceReader {
   size_t event_codes_ = 0;
 
   KeptFile runtime_status_;  // open only where the device may be put to sleep
-  bool blank_ = false;       // its series hold nothing: all tiers are due at the next chance
+  bool suspect_ = false;
+  bool blank_ = false;  // its series hold nothing: all tiers are due at the next chance
 };
 
 }  // namespace accelmon::nvml

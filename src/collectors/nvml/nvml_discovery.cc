@@ -136,7 +136,6 @@ void add_partitions(Host& host, DeviceReader& gpu, Ids& ids, std::vector<std::un
     if (device.model.empty()) device.model = gpu.identity().model;
     DeviceAttributes attributes{};
     const bool sized = host.nvml.call<Symbol::nvmlDeviceGetAttributes_v2>(part.handle, &attributes) == kSuccess;
-    add_info(device, AttributeId::hw_parent, gpu.identity().id);
     for (const Attribute& inherited : gpu.identity().info)
       if (inherited.id != AttributeId::hw_serial_number) device.info.push_back(inherited);
     add_info(device, AttributeId::partition_profile, partition_profile(device.model, sized ? &attributes : nullptr));

@@ -1,5 +1,6 @@
 // The catalog block of one device, and its polls.
 #include <algorithm>
+#include <utility>
 
 #include "collectors/nvml/nvml_device.h"
 
@@ -84,6 +85,8 @@ bool DeviceReader::poll_items(Tier tier, Frame& frame) {
   for (const Item& item : items_[static_cast<size_t>(tier)]) {
     item.read(Target{host_.nvml, handle_, item.argument}, row.data());
     if (!note(row[0].code)) return false;
+    // The handle of a partition that was taken apart is refused.
+    if (parent_ != nullptr && (row[0].code == kInvalidArgument || row[0].code == kNotFound)) suspect_ = true;
     for (int i = 0; i < item.count; ++i) {
       const auto n = static_cast<size_t>(i);
       publish(frame, item.slots[n], row[n]);
@@ -243,6 +246,7 @@ DeviceReader::Outcome DeviceReader::poll(const PollRequest& request, Frame& fram
     going = fatal_ == 0 && !lost_;
   }
   outcome.library_lost = fatal_ != 0;
+  outcome.suspect = std::exchange(suspect_, false);
   if (lost_) {
     publish_absent(frame, State::error);
     if (!was_lost) tell_lost(events);

@@ -268,8 +268,8 @@ void DeviceReader::probe_temperature() {
     }
     offer({read_threshold}, limit.threshold, Tier::rare,
           {{MetricId::temperature_limit, {limit.where, {AttributeId::limit_type, limit.type}}}},
-          has_margin ? "this board states its limits as margins to them: see accelmon.temperature.margin"
-                     : std::string_view());
+          has_margin ? std::string("this board states its limits as margins to them: see accelmon.temperature.margin")
+                     : "this board states no " + std::string(limit.type) + " for its " + limit.where.value);
   }
 }
 

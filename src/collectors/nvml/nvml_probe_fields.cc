@@ -122,7 +122,6 @@ void DeviceReader::probe_fields() {
       // left out: low utilization is no limit, and the times below application and base clocks are sums over all
       // reasons, not reasons.
       throttled(kFieldPolicyPower, "power_cap"),
-      throttled(kFieldPolicyThermal, "thermal_software"),
       throttled(kFieldPolicySyncBoost, "sync_boost"),
       throttled(kFieldPolicyBoardLimit, "current"),
       throttled(kFieldPolicyReliability, "reliability"),
@@ -140,18 +139,23 @@ void DeviceReader::probe_fields() {
   } else {
     absent(MetricId::memory_pages, State::unsupported, "Ampere and newer boards remap rows instead of retiring pages");
   }
-  offer_fields(std::move(offers));
-
-  // These three have moved. Besides the version it takes the right type in all of them to believe that they are times:
-  // what other versions keep at these places are switches of one word.
+  // Three times have ids of their own, which have moved. Besides the version it takes the right type in all of them to
+  // believe that they are times: what other versions keep at these places are switches of one word. Where they are, the
+  // one of thermal_software is exact; the older counter of the thermal policy may hold the hardware's share as well.
+  bool exact = false;
   if (const auto ids = reason_time_fields(host_.interface); ids && fatal_ == 0 && !lost_) {
     FieldBatch batch;
     for (const U32 id : *ids) batch.add(request(id));
-    const bool answered = !fails(batch.read(host_.nvml, handle_));
-    const bool times = answered && batch.number(0).type == kUnsignedLongLong &&
-                       batch.number(1).type == kUnsignedLongLong && batch.number(2).type == kUnsignedLongLong;
-    if (times) offer_fields({throttled((*ids)[1], "thermal_hardware"), throttled((*ids)[2], "power_brake")});
+    exact = !fails(batch.read(host_.nvml, handle_)) && batch.number(0).type == kUnsignedLongLong &&
+            batch.number(1).type == kUnsignedLongLong && batch.number(2).type == kUnsignedLongLong;
+    if (exact) {
+      offers.push_back(throttled((*ids)[0], "thermal_software"));
+      offers.push_back(throttled((*ids)[1], "thermal_hardware"));
+      offers.push_back(throttled((*ids)[2], "power_brake"));
+    }
   }
+  if (!exact) offers.push_back(throttled(kFieldPolicyThermal, "thermal_software"));
+  offer_fields(std::move(offers));
 
   if (!has(MetricId::energy)) {
     std::erase_if(absences_, [](const Absence& absence) { return absence.metric == MetricId::energy; });
