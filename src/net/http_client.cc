@@ -144,6 +144,9 @@ Status send_all(int fd, std::string_view bytes, const std::string& endpoint, con
 
 using Parser = http::response_parser<http::string_body>;
 
+// "0\r\n\r\n", without which no chunked body ends. With less at hand the parser of Boost 1.74 may fail an assertion.
+constexpr size_t kShortestChunk = 5;
+
 // Reads one response, waiting for what is missing. Responses of 1xx are none.
 class ReplyReader {
  public:
@@ -173,10 +176,12 @@ class ReplyReader {
     return Status(Code::invalid, endpoint_ + ": the answer is not HTTP: " + why);
   }
 
+  static bool in_chunks(const Parser& parser) { return parser.is_header_done() && parser.chunked(); }
+
   Status fill(Parser& parser) {
     size_t header_bytes = 0;
     while (!parser.is_done()) {
-      if (!in_.empty()) {
+      if (in_.size() >= (in_chunks(parser) ? kShortestChunk : 1)) {
         error_code error;
         const bool in_header = !parser.is_header_done();
         const size_t used = parser.put(boost::asio::const_buffer(in_.data(), in_.size()), error);

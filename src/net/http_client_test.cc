@@ -18,14 +18,17 @@ constexpr Nanos kLong = 20 * kSecond;
 // Answers one connection with fixed bytes and closes it.
 class Scripted {
  public:
-  explicit Scripted(std::string answer, bool keep_open = false)
-      : listener_(listen_tcp("127.0.0.1:0").value()), thread_([this, answer = std::move(answer), keep_open] {
+  explicit Scripted(std::string answer, bool keep_open = false, size_t piece = 1 << 30)
+      : listener_(listen_tcp("127.0.0.1:0").value()), thread_([this, answer = std::move(answer), keep_open, piece] {
           pollfd one{listener_.fd.get(), POLLIN, 0};
           if (::poll(&one, 1, 20'000) <= 0) return;
           const UniqueFd fd(::accept(listener_.fd.get(), nullptr, nullptr));
           char request[4096];
           (void)!::recv(fd.get(), request, sizeof request, 0);
-          (void)!::send(fd.get(), answer.data(), answer.size(), MSG_NOSIGNAL);
+          for (size_t at = 0; at < answer.size(); at += piece) {
+            (void)!::send(fd.get(), answer.data() + at, std::min(piece, answer.size() - at), MSG_NOSIGNAL);
+            if (piece < answer.size()) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+          }
           // Until the client has gone: an answer that never ends must not end here.
           if (keep_open) (void)!::recv(fd.get(), request, sizeof request, 0);
         }) {}
@@ -76,11 +79,20 @@ TEST(HttpClient, EveryWayToEndABody) {
   EXPECT_EQ(scripted("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(big.size()) + "\r\n\r\n" + big)->body, big);
 }
 
+TEST(HttpClient, AnAnswerThatDrips) {
+  for (const char* chunks : {"0\r\n\r\n", "1\r\nx\r\n0\r\n\r\n", "0\r\nTrailer: y\r\n\r\n"}) {
+    Scripted server("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + std::string(chunks), true, 1);
+    const Result<HttpReply> reply = http_request("GET", server.address(), "/", kLong);
+    ASSERT_TRUE(reply) << chunks << reply.error().message();
+    EXPECT_EQ(reply->body, chunks[0] == '1' ? "x" : "");
+  }
+}
+
 TEST(HttpClient, WhatIsNotHttpIsInvalid) {
   for (const std::string& answer :
        {std::string(), std::string("SSH-2.0-OpenSSH_9\r\n"), std::string("HTTP/1.1 abc\r\n\r\n"),
         std::string("HTTP/1.1 200 OK\r\nX: " + std::string(40000, 'x')),
-        std::string("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")}) {
+        std::string("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzzzz\r\n")}) {
     const Result<HttpReply> reply = scripted(answer);
     ASSERT_FALSE(reply);
     EXPECT_EQ(reply.error().code(), Code::invalid) << answer.substr(0, 40) << ": " << reply.error().message();

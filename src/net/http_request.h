@@ -49,7 +49,7 @@ class RequestReader {
   bool http_1_0() const;
   bool expects_continue() const;  // the client waits for our word before it sends the body
 
-  unsigned error_status() const;          // 400, 413 or 431
+  unsigned error_status() const;          // 400, 411, 413 or 431
   const std::string& error_text() const;  // a line for the client
 
  private:

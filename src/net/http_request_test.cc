@@ -84,8 +84,8 @@ TEST(RequestReader, FillsTheRequest) {
 TEST(RequestReader, TheSameByteByByte) {
   for (const size_t piece : {1u, 2u, 3u, 7u, 1000u}) {
     EXPECT_EQ(read("GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: a\r\n\r\n", piece).step, Step::done) << piece;
-    EXPECT_EQ(read("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", piece).step,
-              Step::done)
+    EXPECT_EQ(read("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", piece).step, Step::done) << piece;
+    EXPECT_EQ(read("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", piece).status, 411u)
         << piece;
     EXPECT_EQ(read("GET /metrics HTTP/1.1\r\nHost x\r\n\r\n", piece).status, 400u) << piece;
   }
@@ -114,8 +114,7 @@ TEST(RequestReader, Malformed) {
                           "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
                           "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1x\r\n\r\n",
                           "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-                          "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
-                          "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"}) {
+                          "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"}) {
     const Outcome out = read(bad);
     EXPECT_EQ(out.status, 400u) << bad;
     EXPECT_TRUE(out.text.starts_with("bad request: ") && out.text.ends_with("\n")) << out.text;
@@ -144,15 +143,7 @@ TEST(RequestReader, BodyBound) {
   EXPECT_EQ(read(head + "Content-Length: 10\r\n\r\n0123456789", 1 << 20, 10).step, Step::done);
   EXPECT_EQ(read(head + "Content-Length: 11\r\n\r\n", 1 << 20, 10).status, 413u) << "before the body comes";
   EXPECT_EQ(read(head + "Content-Length: 99999999999999999999\r\n\r\n").step, Step::bad);
-  EXPECT_EQ(read(head + "Transfer-Encoding: chunked\r\n\r\nb\r\n01234567890\r\n0\r\n\r\n", 1 << 20, 10).status, 413u);
   EXPECT_EQ(read("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n").status, 413u);
-  // Chunks of one byte with long extensions, and trailers without end.
-  std::string chunks = head + "Transfer-Encoding: chunked\r\n\r\n";
-  for (int i = 0; i < 4000; ++i) chunks += "1;" + std::string(20, 'e') + "\r\nx\r\n";
-  EXPECT_EQ(read(chunks, 1000, 4096).status, 413u);
-  std::string trailers = head + "Transfer-Encoding: chunked\r\n\r\n0\r\n";
-  for (int i = 0; i < 20000; ++i) trailers += "a:b\r\n";
-  EXPECT_EQ(read(trailers, 1000, 1024).step, Step::bad);
 }
 
 TEST(RequestReader, ABadRequestStaysBad) {

@@ -3,10 +3,10 @@
 // One thread, started by start(). It listens on a TCP address and, when asked, on a Unix socket. Bounds: header 8 KiB,
 // no body beyond `max_body`, `max_connections` open at once (at the bound the longest idle one is closed to make room;
 // where none is idle the new one gets 503), deadlines for a request to arrive (408), for a response to leave
-// (`request_timeout` and a second for each 64 KiB of body), and for an idle connection. What the handler throws is logged
-// and answered with 500. Date, Content-Length and Connection are the server's; the rest of the head is the handler's.
-// Threads: the handler runs in the server's thread (stack 256 KiB), one call at a time; it must not block. The other
-// methods may be called from any thread. Cost: about 20 us of CPU a request.
+// (`request_timeout` and a second for each 64 KiB of body), and for an idle connection. What the handler throws is
+// logged and answered with 500. Date, Content-Length and Connection are the server's; the rest of the head is the
+// handler's. Threads: the handler runs in the server's thread (stack 256 KiB), one call at a time; it must not block.
+// The other methods may be called from any thread. Cost: about 20 us of CPU a request.
 #pragma once
 
 #include <cstdint>
