@@ -28,7 +28,7 @@ struct StorePoint {
 };
 
 struct StoreRange {
-  Nanos step = 0;  // of the tier that answered; 0: full rate
+  Nanos step = 0;                  // of the tier that answered; 0: full rate
   std::vector<StorePoint> points;  // ascending; absent samples have no point
 };
 
@@ -41,8 +41,8 @@ class Store {
 
   void append(std::string_view source, const CatalogPtr& catalog, const Frame& frame);
 
-  // The samples of one series (its series_key) in [from, to], from the finest tier that reaches back to `from` and gives
-  // at most `max_points`, else from the coarsest.
+  // The samples of one series (its series_key) in [from, to], from the finest tier that reaches back to `from` and
+  // gives at most `max_points`, else from the coarsest.
   StoreRange query(std::string_view source, std::string_view key, Nanos from, Nanos to, size_t max_points) const;
 
   size_t bytes() const;  // memory held
