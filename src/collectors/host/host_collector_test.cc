@@ -292,6 +292,16 @@ TEST_F(HostFilesystems, AnotherOneUnderTheSamePathIsNotMistakenForIt) {
   EXPECT_EQ(state("/dev/sda2"), State::stale);
 }
 
+TEST_F(HostFilesystems, WhatLiesUnderATmpfsIsNotTakenForIt) {
+  fake_filesystems()["/srv/disk"] = {makedev(0, 40), 77, 70, 70};  // a folder of the tmpfs that hides the mount
+  tree.write("proc/self/mounts", std::string(kMounts) + "/dev/sda5 /srv/disk ext4 rw 0 0\ntmpfs /srv tmpfs rw 0 0\n");
+  EXPECT_EQ(host.poll(), PollResult::rediscover);
+  ASSERT_NO_FATAL_FAILURE(host.discover());
+  EXPECT_FALSE(has("/dev/sda5"));
+  EXPECT_TRUE(has("/dev/sda2"));
+  EXPECT_EQ(host.poll(), PollResult::ok);
+}
+
 TEST_F(HostFilesystems, FailuresAndNonsense) {
   fake_filesystems()["/data"].error = EIO;
   EXPECT_EQ(host.poll(), PollResult::ok);
@@ -427,6 +437,19 @@ TEST(HostAbsence, AFileThatBecomesUnreadableIsAnError) {
   EXPECT_EQ(host.errors("parse"), 1u);
 }
 
+TEST(HostAbsence, AFileThatCannotBeReadIsOpenedAnew) {
+  Tree tree("container");
+  Host host(tree);
+  ASSERT_NO_FATAL_FAILURE(host.discover());
+  ASSERT_NE(host.absence(MetricId::disk_io), nullptr);
+  std::filesystem::remove_all(tree.path("proc/diskstats"));
+  tree.write("proc/diskstats", disk_line("vda", 3));
+  ASSERT_NO_FATAL_FAILURE(host.discover());
+  EXPECT_EQ(host.absence(MetricId::disk_io), nullptr);
+  EXPECT_EQ(host.poll(), PollResult::ok);
+  EXPECT_EQ(host.value(MetricId::disk_operations, disk("vda")), 3);
+}
+
 // ---- the collector ----
 
 TEST(HostCollector, ARenamedHostIsDiscoveredAgain) {
@@ -500,7 +523,7 @@ TEST(HostCollector, PollAllocatesNothing) {
 
 TEST(HostCollector, HostileTextsDoNoHarm) {
   std::mt19937 random(17);
-  for (int round = 0; round < 60; ++round) {
+  for (int round = 0; round < 20; ++round) {
     Tree tree("ancient");
     Host host(tree);
     const auto spoil = [&] {

@@ -64,7 +64,11 @@ Result<std::string_view> HostFiles::read(File& file) {
     }
     for (;;) {
       Result<std::string_view> text = file.kept.read(buffer_);
-      if (text || text.error().code() != Code::exhausted || buffer_.size() >= kLargestFile) return text;
+      if (text) return text;
+      if (text.error().code() != Code::exhausted || buffer_.size() >= kLargestFile) {
+        file.kept = KeptFile();  // opened anew by the next read: the file system may have been mounted again
+        return text;
+      }
       buffer_.resize(std::min(buffer_.size() * 4, kLargestFile));
     }
   });
