@@ -62,7 +62,7 @@ class Pages(unittest.TestCase):
 
     def test_host_and_agent_stand_on_the_page(self):
         page = self.agent.page()
-        self.assertEqual(page.value("system_cpu_logical_count"), os.cpu_count())
+        self.assertEqual(page.value("system_cpu_logical_count_cpus"), os.cpu_count())
         self.assertGreater(page.value("system_memory_limit_bytes"), 2**28)
         self.assertGreater(page.value("system_uptime_seconds"), 0)
         self.assertEqual(page.value("accelmon_collector_up", collector="nvml"), 1)

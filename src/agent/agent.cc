@@ -24,7 +24,6 @@
 #include "base/text.h"
 #include "store/store.h"
 
-
 namespace accelmon {
 namespace {
 

@@ -209,7 +209,10 @@ int run_collector_process(const std::string& name) {
   ::prctl(PR_SET_TIMERSLACK, kMillisecond);
   ::mallopt(M_ARENA_MAX, 1);
   ::signal(SIGPIPE, SIG_IGN);
-  ::signal(SIGINT, SIG_IGN);  // Ctrl-C reaches the whole group; the agent decides
+  // Ctrl-C and a service manager's stop reach the whole group. The agent decides: it closes the socket, and this
+  // process lets its driver go in order.
+  ::signal(SIGINT, SIG_IGN);
+  ::signal(SIGTERM, SIG_IGN);
   ::signal(SIGHUP, SIG_IGN);
 
   void* page = ::mmap(nullptr, kHeartbeatBytes, PROT_READ | PROT_WRITE, MAP_SHARED, kCollectorHeartbeatFd, 0);

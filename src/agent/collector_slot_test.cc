@@ -149,7 +149,9 @@ void send_catalog(const Catalog& catalog) {
 
 // ---- the tests ----
 
-std::unique_ptr<Collector> never(CollectorContext) { return nullptr; }
+std::unique_ptr<Collector> never(CollectorContext) {
+  return nullptr;
+}
 constexpr CollectorEntry kEntry{"fake", "x", "a collector for tests", never};
 
 class SlotTest : public ::testing::Test {

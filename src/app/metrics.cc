@@ -31,7 +31,7 @@ size_t group_of(const MetricInfo& metric) {
   };
   if (derived(ema_derivations()) || derived(window_derivations())) return 1;
   const std::string_view name = metric.name;
-  if (name.starts_with("accelmon.process.") || name == "accelmon.gpu.process.count") return 2;
+  if (name.starts_with("accelmon.process.") || name == "accelmon.gpu.processes") return 2;
   if (name.starts_with("system.") || name.starts_with("accelmon.host.")) return 3;
   if (name.starts_with("accelmon.agent.") || name.starts_with("accelmon.collector.") ||
       name.starts_with("accelmon.build."))

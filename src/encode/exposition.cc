@@ -237,7 +237,7 @@ void Exposition::Plan::build(const Snapshot& snapshot) {
     const Catalog& catalog = *view.catalog;
     for (size_t i = 0; i < catalog.series.size(); ++i) {
       const Series& series = catalog.series[i];
-      if (index(series.metric) >= all_metrics().size()) continue;
+      if (index(series.metric) >= all_metrics().size() || is_local(series.metric)) continue;
       if (series.device >= 0 && static_cast<size_t>(series.device) >= catalog.devices.size()) continue;
       items.push_back({static_cast<uint32_t>(index(series.metric)), source, static_cast<uint32_t>(i)});
     }

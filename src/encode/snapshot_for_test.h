@@ -95,7 +95,7 @@ inline Snapshot small_snapshot() {
   make.add(MetricId::temperature, card, {{AttributeId::sensor_location, "g\x01pu"}}, -1.5)
       .add(MetricId::collector_up, -1, {{AttributeId::collector, "nvml"}}, 1)
       .add(MetricId::uptime, -1, {}, 1e21)
-      .add(MetricId::collector_calls, -1, {{AttributeId::collector, "nvml"}, {AttributeId::call, "nvmlInit"}}, 3);
+      .add(MetricId::collector_call_time, -1, {{AttributeId::collector, "nvml"}, {AttributeId::call, "nvmlInit"}}, 3);
   return make.take();
 }
 

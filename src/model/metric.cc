@@ -8,19 +8,21 @@ namespace {
 // ---- the tables ----
 
 constexpr MetricInfo kMetrics[] = {
-#define METRIC(id, name, kind, unit, minimum, maximum, rate, step, attributes, dcgm, scale, torchserve, brief)      \
-  {MetricId::id, name,       Kind::kind, Unit::unit, minimum,    maximum, rate, step,                               \
-   attributes,   dcgm,       scale,      torchserve, brief},
+#define METRIC(id, name, kind, unit, minimum, maximum, rate, step, attributes, dcgm, scale, torchserve, brief) \
+  {MetricId::id, name,       Kind::kind, Unit::unit, minimum,    maximum, rate,                                \
+   step,         attributes, dcgm,       scale,      torchserve, brief},
 #define EMA(...)
 #define WINDOW(...)
 #define RATE(...)
 #define INTEGRAL(...)
+#define LOCAL(...)
 #include "model/metrics.def"
 #undef METRIC
 #undef EMA
 #undef WINDOW
 #undef RATE
 #undef INTEGRAL
+#undef LOCAL
 };
 
 constexpr AttributeInfo kAttributes[] = {
@@ -36,6 +38,7 @@ constexpr AttributeInfo kAttributes[] = {
 #define WINDOW NOTHING
 #define RATE NOTHING
 #define INTEGRAL NOTHING
+#define LOCAL NOTHING
 constexpr Derivation kEma[] = {
 #include "model/metrics.def"
 };
@@ -63,10 +66,19 @@ constexpr Derivation kRate[] = {
 constexpr Derivation kIntegral[] = {
 #include "model/metrics.def"
 };
+#undef INTEGRAL
+#undef LOCAL
+
+#define INTEGRAL NOTHING
+#define LOCAL(id) MetricId::id,
+constexpr MetricId kLocal[] = {
+#include "model/metrics.def"
+};
 #undef EMA
 #undef WINDOW
 #undef RATE
 #undef INTEGRAL
+#undef LOCAL
 #undef METRIC
 #undef NOTHING
 
@@ -100,6 +112,13 @@ constexpr Name translate(const MetricInfo& metric) {
     out.add(suffix);
   }
   if (metric.kind == Kind::counter) out.add("_total");
+  if (metric.kind != Kind::counter && ends_with(out.view(), "_count")) {
+    // Reserved for histograms: say what is counted, in the plural.
+    const std::string_view unit = unit_text(metric.unit);
+    out.add("_");
+    out.add(unit.substr(1, unit.size() - 2));
+    out.add(ends_with(out.view(), "s") ? "es" : "s");
+  }
   return out;
 }
 
@@ -120,8 +139,12 @@ constexpr auto kPrometheusLabels = [] {
 
 // ---- the rules of the table ----
 
-constexpr bool lower(char c) { return c >= 'a' && c <= 'z'; }
-constexpr bool digit(char c) { return c >= '0' && c <= '9'; }
+constexpr bool lower(char c) {
+  return c >= 'a' && c <= 'z';
+}
+constexpr bool digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 constexpr bool well_formed(std::string_view name) {
   if (name.empty() || !lower(name[0])) return false;
@@ -159,22 +182,30 @@ constexpr bool attributes_known(const MetricInfo& metric) {
 constexpr bool names_unique() {
   for (size_t i = 0; i < kMetricCount; ++i)
     for (size_t j = i + 1; j < kMetricCount; ++j)
-      if (kMetrics[i].name == kMetrics[j].name || kPrometheusNames[i].view() == kPrometheusNames[j].view()) return false;
+      if (kMetrics[i].name == kMetrics[j].name || kPrometheusNames[i].view() == kPrometheusNames[j].view())
+        return false;
   for (size_t i = 0; i < kAttributeCount; ++i)
     for (size_t j = i + 1; j < kAttributeCount; ++j)
       if (kPrometheusLabels[i].view() == kPrometheusLabels[j].view()) return false;
   return true;
 }
 
-constexpr bool braced(Unit unit) { return unit_text(unit).front() == '{'; }
+constexpr bool braced(Unit unit) {
+  return unit_text(unit).front() == '{';
+}
 
-// A derived metric keeps what is measured: the same unit, except that a rate divides and an integral multiplies by time.
+// A derived metric keeps what is measured: the same unit, except that a rate divides and an integral multiplies by
+// time.
 constexpr Unit rate_unit(Unit unit) {
   return unit == Unit::seconds ? Unit::one : unit == Unit::bytes ? Unit::bytes_per_second : Unit::one;
 }
-constexpr Unit integral_unit(Unit unit) { return unit == Unit::watts ? Unit::joules : Unit::seconds; }
+constexpr Unit integral_unit(Unit unit) {
+  return unit == Unit::watts ? Unit::joules : Unit::seconds;
+}
 
-constexpr const MetricInfo& row(MetricId id) { return kMetrics[static_cast<size_t>(id)]; }
+constexpr const MetricInfo& row(MetricId id) {
+  return kMetrics[static_cast<size_t>(id)];
+}
 
 constexpr bool derivations_sound() {
   for (const Derivation& d : kEma)
@@ -213,8 +244,8 @@ static_assert(all_of_table([](const MetricInfo& m) { return m.kind != Kind::info
               "an info metric's name ends in .info");
 static_assert(all_of_table([](const MetricInfo& m) {
                 return m.kind != Kind::counter ||
-                       (m.minimum == 0 && (braced(m.unit) || m.unit == Unit::bytes || m.unit == Unit::seconds ||
-                                           m.unit == Unit::joules));
+                       (m.minimum == 0 &&
+                        (braced(m.unit) || m.unit == Unit::bytes || m.unit == Unit::seconds || m.unit == Unit::joules));
               }),
               "a counter counts things, bytes, seconds or joules, from zero");
 static_assert(all_of_table([](const MetricInfo& m) { return m.minimum <= m.maximum && m.rate > 0 && m.step > 0; }),
@@ -233,29 +264,46 @@ static_assert(derivations_sound(), "a derivation whose units or kinds do not fit
 
 std::string_view to_string(Kind kind) {
   switch (kind) {
-    case Kind::gauge: return "gauge";
-    case Kind::counter: return "counter";
-    case Kind::up_down_counter: return "up_down_counter";
-    case Kind::state: return "state";
-    case Kind::info: return "info";
+    case Kind::gauge:
+      return "gauge";
+    case Kind::counter:
+      return "counter";
+    case Kind::up_down_counter:
+      return "up_down_counter";
+    case Kind::state:
+      return "state";
+    case Kind::info:
+      return "info";
   }
   return "";
 }
 
 std::string_view to_string(Statistic one) {
   switch (one) {
-    case kMin: return "min";
-    case kMean: return "mean";
-    case kMax: return "max";
-    case kP95: return "p95";
+    case kMin:
+      return "min";
+    case kMean:
+      return "mean";
+    case kMax:
+      return "max";
+    case kP95:
+      return "p95";
   }
   return "";
 }
 
-std::span<const MetricInfo> all_metrics() { return kMetrics; }
-std::span<const AttributeInfo> all_attributes() { return kAttributes; }
-const MetricInfo& info(MetricId id) { return kMetrics[static_cast<size_t>(id)]; }
-const AttributeInfo& info(AttributeId id) { return kAttributes[static_cast<size_t>(id)]; }
+std::span<const MetricInfo> all_metrics() {
+  return kMetrics;
+}
+std::span<const AttributeInfo> all_attributes() {
+  return kAttributes;
+}
+const MetricInfo& info(MetricId id) {
+  return kMetrics[static_cast<size_t>(id)];
+}
+const AttributeInfo& info(AttributeId id) {
+  return kAttributes[static_cast<size_t>(id)];
+}
 
 std::optional<MetricId> find_metric(std::string_view otel_name) {
   for (const MetricInfo& metric : kMetrics)
@@ -269,12 +317,30 @@ std::optional<AttributeId> find_attribute(std::string_view otel_key) {
   return std::nullopt;
 }
 
-std::string_view prometheus_name(MetricId id) { return kPrometheusNames[static_cast<size_t>(id)].view(); }
-std::string_view prometheus_label(AttributeId id) { return kPrometheusLabels[static_cast<size_t>(id)].view(); }
+std::string_view prometheus_name(MetricId id) {
+  return kPrometheusNames[static_cast<size_t>(id)].view();
+}
+std::string_view prometheus_label(AttributeId id) {
+  return kPrometheusLabels[static_cast<size_t>(id)].view();
+}
 
-std::span<const Derivation> ema_derivations() { return kEma; }
-std::span<const Derivation> window_derivations() { return kWindow; }
-std::span<const Derivation> rate_derivations() { return kRate; }
-std::span<const Derivation> integral_derivations() { return kIntegral; }
+bool is_local(MetricId id) {
+  for (MetricId local : kLocal)
+    if (local == id) return true;
+  return false;
+}
+
+std::span<const Derivation> ema_derivations() {
+  return kEma;
+}
+std::span<const Derivation> window_derivations() {
+  return kWindow;
+}
+std::span<const Derivation> rate_derivations() {
+  return kRate;
+}
+std::span<const Derivation> integral_derivations() {
+  return kIntegral;
+}
 
 }  // namespace accelmon

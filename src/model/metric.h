@@ -23,12 +23,14 @@ enum class MetricId : uint16_t {
 #define WINDOW(...)
 #define RATE(...)
 #define INTEGRAL(...)
+#define LOCAL(...)
 #include "model/metrics.def"
 #undef METRIC
 #undef EMA
 #undef WINDOW
 #undef RATE
 #undef INTEGRAL
+#undef LOCAL
 };
 
 enum class AttributeId : uint8_t {
@@ -74,10 +76,15 @@ std::optional<MetricId> find_metric(std::string_view otel_name);
 std::optional<AttributeId> find_attribute(std::string_view otel_key);
 
 // The standard translation: dots to underscores, the unit's word, `_ratio` for gauges of unit 1, `_total` for counters,
-// `_info` kept for infos. "hw.gpu.utilization" -> "hw_gpu_utilization_ratio". The text lives for ever.
+// `_info` kept for infos. "hw.gpu.utilization" -> "hw_gpu_utilization_ratio". One exception: a name that would end in
+// `_count`, which Prometheus reserves for histograms, gets what it counts as well ("system_process_count_processes").
+// The text lives for ever.
 std::string_view prometheus_name(MetricId id);
 // "hw.id" -> "hw_id".
 std::string_view prometheus_label(AttributeId id);
+
+// Whether the metric stays off the page of metrics: see LOCAL in metrics.def.
+bool is_local(MetricId id);
 
 // ---- what the pipeline derives ----
 

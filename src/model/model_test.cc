@@ -21,7 +21,15 @@ TEST(MetricTable, PrometheusNamesFollowTheTranslation) {
   EXPECT_EQ(prometheus_name(MetricId::pcie_width), "accelmon_gpu_pcie_width");
   EXPECT_EQ(prometheus_name(MetricId::device_info), "accelmon_device_info");
   EXPECT_EQ(prometheus_name(MetricId::gpu_io_rate), "accelmon_gpu_io_rate_bytes_per_second");
+  EXPECT_EQ(prometheus_name(MetricId::cpu_count), "system_cpu_logical_count_cpus");
+  EXPECT_EQ(prometheus_name(MetricId::process_running), "system_process_count_processes");
   EXPECT_EQ(prometheus_label(AttributeId::hw_id), "hw_id");
+}
+
+TEST(MetricTable, NoNameOnThePageHasAReservedSuffix) {
+  for (const MetricInfo& metric : all_metrics())
+    for (std::string_view reserved : {"_count", "_sum", "_bucket", "_created", "_gcount", "_gsum"})
+      EXPECT_FALSE(prometheus_name(metric.id).ends_with(reserved)) << metric.name;
 }
 
 TEST(MetricTable, LookUpByName) {

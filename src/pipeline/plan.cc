@@ -61,9 +61,25 @@ Hold hold_of(const Series& series) {
   return Hold::of_period;
 }
 
-// Only the power of the whole board is smoothed: parts of it would multiply the series and say little.
-bool smoothed(const Series& series) {
-  return series.metric != MetricId::power || value_of(series, AttributeId::power_scope) == "gpu";
+// What multiplies the series and says little is not smoothed: power of parts of the board, the driver's own average
+// where there is an instant reading too, codecs' utilization, and the shares of reasons that are no throttling.
+bool smoothed(const Series& series, const Catalog& catalog) {
+  switch (series.metric) {
+    case MetricId::power: {
+      if (value_of(series, AttributeId::power_scope) != "gpu") return false;
+      if (value_of(series, AttributeId::power_reading) != "average") return true;
+      return find_series(catalog, MetricId::power, series.device,
+                         {{AttributeId::power_scope, "gpu"}, {AttributeId::power_reading, "instant"}}) < 0;
+    }
+    case MetricId::gpu_utilization:
+      return value_of(series, AttributeId::gpu_task) == "general";
+    case MetricId::throttle_share: {
+      const std::string_view reason = value_of(series, AttributeId::reason);
+      return reason != "idle" && reason != "application_clocks" && reason != "sync_boost" && reason != "display";
+    }
+    default:
+      return true;
+  }
 }
 
 class Planner {
@@ -169,7 +185,7 @@ class Planner {
     const MetricInfo& into = info(derivation.into);
     for (const Nanos tau : options_.ema)
       each(derivation.of, [&](uint32_t i, const Series& from) {
-        if (!smoothed(from)) return;
+        if (!smoothed(from, *catalog_)) return;
         if (const auto target = add(into.id, from, inherited(into, from, format_duration(tau), "")))
           plan_.emas[tier(from)].push_back({.source = i, .target = *target, .tau = to_seconds(tau)});
       });
@@ -180,7 +196,7 @@ class Planner {
     const MetricInfo& into = info(derivation.into);
     const std::string window = format_duration(options_.window);
     each(derivation.of, [&](uint32_t i, const Series& from) {
-      if (!smoothed(from)) return;
+      if (!smoothed(from, *catalog_)) return;
       WindowStep step{.source = i};
       step.lowest = into.minimum;
       step.highest = into.maximum;
