@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <span>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -15,7 +16,8 @@ namespace {
 
 using namespace nvml;
 
-// A GPU that is not handed out is asked for again at growing distances: each attempt may take the driver seconds.
+// A GPU that is not handed out, or was lost while it was asked for what it can, is asked for again at growing
+// distances: each attempt may take the driver seconds.
 constexpr uint32_t kLongestPause = 32;  // in polls of the rare tier
 
 std::string version_text(Library& library, int (*read)(Library&, char*, U32)) {
@@ -81,7 +83,7 @@ class NvmlCollector final : public Collector {
   size_t reporting_ = 0;
   std::vector<int> watch_codes_;
 
-  uint32_t pause_ = 1;  // between attempts at GPUs that are not handed out
+  uint32_t pause_ = 1;  // between attempts at GPUs that could not be asked
   uint32_t paused_ = 0;
 };
 
@@ -132,8 +134,8 @@ Status NvmlCollector::enumerate_all() {
     if (!reader->is_part()) known_.push_back(KnownGpu{reader->identity(), reader->pci_address()});
   watch_events();
   enumerate_due_ = false;
-  pause_ = 1;
   paused_ = 0;
+  if (std::all_of(readers_.begin(), readers_.end(), [](const auto& reader) { return reader->probed(); })) pause_ = 1;
   return {};
 }
 
@@ -224,7 +226,6 @@ PollResult NvmlCollector::poll(const PollRequest& request, Frame& frame, std::ve
     if (outcome.library_lost) return PollResult::lost;
     rediscover = rediscover || outcome.rediscover;
     suspect = suspect || outcome.suspect;
-    if (outcome.enumerate) enumerate_due_ = true;
   }
   if ((suspect || (due.is_due(Tier::rare) && !first_poll_)) && devices_changed()) enumerate_due_ = true;
   first_poll_ = false;
@@ -268,19 +269,12 @@ bool NvmlCollector::devices_changed() {
   for (size_t i = 0; i < readers_.size(); ++i) {
     const DeviceReader& gpu = *readers_[i];
     if (gpu.is_part()) continue;
-    if (gpu.handle() == nullptr) missing = true;
-    if (gpu.handle() == nullptr || gpu.lost()) continue;
-    std::vector<const DeviceReader*> parts;
-    for (size_t j = i + 1; j < readers_.size() && readers_[j]->is_part(); ++j) parts.push_back(readers_[j].get());
-    if (!gpu.mig_on()) {
-      if (!parts.empty()) return true;
-      continue;
-    }
-    const std::vector<std::string> ids = partition_ids(*library_, gpu.handle());
-    const bool same = std::equal(
-        ids.begin(), ids.end(), parts.begin(), parts.end(),
-        [](const std::string& id, const DeviceReader* part) { return id.empty() || id == part->identity().id; });
-    if (!same) return true;
+    if (!gpu.probed()) missing = true;
+    if (!gpu.probed() || gpu.lost()) continue;
+    size_t end = i + 1;
+    while (end < readers_.size() && readers_[end]->is_part()) ++end;
+    const std::span parts(readers_.data() + i + 1, end - i - 1);
+    if (gpu.mig_on() ? !same_partitions(*library_, gpu.handle(), parts) : !parts.empty()) return true;
   }
 
   if (!missing || ++paused_ < pause_) return false;
@@ -293,7 +287,7 @@ bool NvmlCollector::devices_changed() {
 
 bool NvmlCollector::is_missing_back(size_t reader) {
   const DeviceReader& gpu = *readers_[reader];
-  if (gpu.is_part() || gpu.handle() != nullptr) return false;
+  if (gpu.is_part() || gpu.probed()) return false;
   const auto index = parse_u64(gpu.identity().index);
   DeviceHandle handle = nullptr;
   return index && library_->call<Symbol::nvmlDeviceGetHandleByIndex_v2>(static_cast<U32>(*index), &handle) == kSuccess;

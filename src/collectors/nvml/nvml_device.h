@@ -73,7 +73,6 @@ class DeviceReader {
   struct Outcome {
     bool library_lost = false;
     bool rediscover = false;  // other processes, or events of a new kind
-    bool enumerate = false;   // the device is to be asked for everything again
     bool suspect = false;     // a partition's handle is refused: it may be another one now
   };
   Outcome poll(const PollRequest& request, Frame& frame, std::vector<Event>& events);
@@ -85,6 +84,8 @@ class DeviceReader {
   const std::string& pci_address() const { return pci_address_; }
   DeviceHandle handle() const { return handle_; }
   bool lost() const { return lost_; }
+  // Whether it was there to be asked for everything; if not, only another discovery can mend it.
+  bool probed() const { return probed_; }
   bool mig_on() const { return health_.get(HealthInput::mig_current) != 0; }
   bool is_part() const { return parent_ != nullptr; }
   const DeviceReader* parent() const { return parent_; }

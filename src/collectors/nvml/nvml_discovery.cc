@@ -165,11 +165,22 @@ std::string partition_profile(std::string_view model, const DeviceAttributes* at
   return profile + std::to_string(gpu) + "g." + std::to_string(gigabytes) + "gb";
 }
 
-std::vector<std::string> partition_ids(Library& nvml, DeviceHandle gpu) {
-  std::vector<std::string> ids;
-  for (const Partition& part : partitions(nvml, gpu))
-    ids.push_back(text_of<Symbol::nvmlDeviceGetUUID, kUuidBytes>(nvml, part.handle));
-  return ids;
+bool same_partitions(Library& nvml, DeviceHandle gpu, std::span<const std::unique_ptr<DeviceReader>> parts) {
+  U32 most = 0;
+  if (nvml.call<Symbol::nvmlDeviceGetMaxMigDeviceCount>(gpu, &most) != kSuccess) return parts.empty();
+  size_t seen = 0;
+  for (U32 slot = 0; slot < std::min(most, kMostPartitions); ++slot) {
+    DeviceHandle part = nullptr;
+    if (nvml.call<Symbol::nvmlDeviceGetMigDeviceHandleByIndex>(gpu, slot, &part) != kSuccess || part == nullptr)
+      continue;
+    if (seen == parts.size()) return false;
+    char id[kUuidBytes] = "";
+    const int code = nvml.call<Symbol::nvmlDeviceGetUUID>(part, &id[0], kUuidBytes);
+    id[kUuidBytes - 1] = '\0';
+    if (code == kSuccess && id[0] != '\0' && parts[seen]->identity().id != id) return false;
+    ++seen;
+  }
+  return seen == parts.size();
 }
 
 tl::expected<Enumeration, int> enumerate(Host& host, const std::vector<KnownGpu>& known) {

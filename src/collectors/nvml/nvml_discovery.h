@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -29,8 +30,8 @@ struct Enumeration {
 // that ended it: the library is lost.
 tl::expected<Enumeration, int> enumerate(Host& host, const std::vector<KnownGpu>& known);
 
-// The UUIDs of a GPU's partitions, in the order of their slots.
-std::vector<std::string> partition_ids(Library& nvml, DeviceHandle gpu);
+// Whether a GPU's partitions are still `parts`, in this order. Allocates nothing.
+bool same_partitions(Library& nvml, DeviceHandle gpu, std::span<const std::unique_ptr<DeviceReader>> parts);
 
 // "1g.10gb" out of "NVIDIA H100 80GB HBM3 MIG 1g.10gb", else made from the partition's size; empty if neither is known.
 std::string partition_profile(std::string_view model, const DeviceAttributes* attributes);

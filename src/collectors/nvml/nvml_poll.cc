@@ -214,7 +214,7 @@ bool DeviceReader::asleep() const {
 DeviceReader::Outcome DeviceReader::poll(const PollRequest& request, Frame& frame, std::vector<Event>& events) {
   Outcome outcome;
   const bool was_lost = lost_;
-  const bool unreachable = handle_ == nullptr || (parent_ != nullptr && parent_->lost_);
+  const bool unreachable = handle_ == nullptr || !probed_ || (parent_ != nullptr && parent_->lost_);
   // A lost device seldom comes back; it is asked again now and then, since each question may take the driver long.
   if (unreachable || (was_lost && !request.is_due(Tier::slow))) {
     blank_ = true;
@@ -253,7 +253,6 @@ DeviceReader::Outcome DeviceReader::poll(const PollRequest& request, Frame& fram
   } else if (was_lost && fatal_ == 0) {
     events.push_back(Event{host_.clock.wall(), Severity::info, identity_.id, "device_back",
                            "GPU " + identity_.index + " answers again"});
-    outcome.enumerate = !probed_;
   }
   // Why it is lost stands in the catalog.
   outcome.rediscover = outcome.rediscover || lost_ != was_lost || event_codes_changed();
