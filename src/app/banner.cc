@@ -119,7 +119,11 @@ std::string render_banner(const Report& report, std::string_view scenario, std::
     out += text.substr(0, text.find_last_not_of(' ') + 1) + "\n";
   }
   if (!scenario.empty()) out += "\nThe accelerators are simulated: scenario " + printable(scenario, 100) + ".\n";
-  if (devices == 0 && scenario.empty())
+  // Not where a collector is stuck, silent or failing: there may be devices.
+  const bool none = std::all_of(report.collectors.begin(), report.collectors.end(), [](const ReportCollector& one) {
+    return one.vendor == "host" || one.running() || one.state == "absent" || one.state == "disabled";
+  });
+  if (devices == 0 && none && scenario.empty())
     out += "\nNo accelerator here. To see what one looks like:  " + std::string(command) + " --simulate h100x8\n";
   return out;
 }

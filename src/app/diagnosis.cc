@@ -4,12 +4,15 @@
 #include <map>
 #include <set>
 
+#include "model/metric.h"
+
 namespace accelmon {
 namespace {
 
 constexpr double kSlowCall = 0.005;    // mean
 constexpr double kSlowestCall = 0.05;  // once
 constexpr size_t kSlowCalls = 3;
+constexpr size_t kNamed = 8;  // more metrics than these are counted, not named
 constexpr double kOftenMissed = 0.01;
 
 std::string_view state_reason(std::string_view state) {
@@ -66,6 +69,16 @@ class Reasons {
   std::vector<Group> groups_;
 };
 
+// Made by the pipeline: it lacks what the metric that it is made of lacks, which is told.
+bool derived(std::string_view metric) {
+  const auto id = find_metric(metric);
+  if (!id) return false;
+  const auto among = [&](std::span<const Derivation> list) {
+    return std::any_of(list.begin(), list.end(), [&](const Derivation& d) { return d.into == *id; });
+  };
+  return among(ema_derivations()) || among(window_derivations());
+}
+
 CollectorDiagnosis diagnose_one(const Report& report, const ReportCollector& collector) {
   CollectorDiagnosis out;
   out.collector = &collector;
@@ -94,14 +107,14 @@ CollectorDiagnosis diagnose_one(const Report& report, const ReportCollector& col
                 absence.metric, device);
   }
   for (const ReportDevice& device : report.devices) {
-    if (device.collector != collector.name) continue;
+    // Of a collector that does not run nothing is read, and its state says why.
+    if (device.collector != collector.name || !collector.running()) continue;
     for (const ReportValue& value : device.values)
-      if (!value.value && known.count({value.metric, device.id}) == 0)
+      if (!value.value && !derived(value.metric) && known.count({value.metric, device.id}) == 0)
         reasons.add(std::string(state_reason(value.state)), value.state, value.metric, index_of[device.id]);
   }
   // The document keeps what belongs to no device in one list; it is the host collector's.
   if (collector.vendor == "host") {
-    std::set<std::string_view> seen;
     for (const ReportValue& value : report.host)
       if (value.value) read.insert(value.metric);
     for (const ReportValue& value : report.host)
@@ -141,8 +154,12 @@ void advise(const Report& report, Diagnosis& diagnosis) {
       advice.push_back(collector.vendor + ": some metrics need more permission than the agent has; see 'not read'");
     if (collector.frames > 100 &&
         static_cast<double>(collector.missed_ticks) > static_cast<double>(collector.frames) * kOftenMissed)
-      advice.push_back(collector.name + " misses polls: raise poll.interval above " +
-                       (collector.duration ? short_time(*collector.duration) : std::string("what a poll takes")));
+      advice.push_back(
+          collector.duration.value_or(0) > report.interval / 2
+              ? collector.name + " misses polls: raise poll.interval above " + short_time(*collector.duration)
+              : collector.name +
+                    " misses polls though they are short: the host lacks processor time, or the driver stalls "
+                    "now and then");
     if (!collector.implausible.empty())
       advice.push_back(collector.name +
                        ": the driver told what cannot be true; such samples are kept back, and a newer "
@@ -153,6 +170,27 @@ void advise(const Report& report, Diagnosis& diagnosis) {
                      " can read the metrics: listen.address or a firewall limits that");
   if (!report.sampled && report.scrapes == 0 && report.uptime > 300 && !report.address.empty())
     advice.push_back("nothing has scraped this agent yet: give http://" + report.address + "/metrics to Prometheus");
+}
+
+std::string fact(const ReportCollector& collector, std::string_view wanted) {
+  for (const auto& [name, value] : collector.facts)
+    if (name == wanted) return value;
+  return "";
+}
+
+std::string upper(std::string text) {
+  for (char& c : text)
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  return text;
+}
+
+// The facts that the headline does not tell.
+std::string other_facts(const ReportCollector& collector) {
+  std::string out;
+  for (const auto& [name, value] : collector.facts)
+    if (!value.empty() && name != "library version" && name != "driver version")
+      out += (out.empty() ? "" : "; ") + name + " " + value;
+  return out;
 }
 
 std::string headline(const Report& report, const CollectorDiagnosis& one) {
@@ -168,8 +206,10 @@ std::string headline(const Report& report, const CollectorDiagnosis& one) {
       out += "; sits in " + collector.current_call + " for " + span_of_time(collector.current_call_seconds);
     return out;
   }
-  for (const auto& [name, value] : collector.facts)
-    if (collector.vendor != "host") add(name + " " + value);
+  if (const std::string version = fact(collector, "library version"); !version.empty()) {
+    const std::string driver = fact(collector, "driver version");
+    add(upper(collector.name) + " " + version + (driver.empty() ? "" : " (driver " + driver + ")"));
+  }
   if (collector.pid) add("collector pid " + std::to_string(*collector.pid));
   if (collector.duration) add(short_time(*collector.duration) + " per poll");
   // Within the first seconds the start is most of it.
@@ -179,6 +219,8 @@ std::string headline(const Report& report, const CollectorDiagnosis& one) {
 
 std::string names_of(const NotRead& line) {
   std::string out;
+  // A lost device lacks everything.
+  if (line.metrics.size() > kNamed) return std::to_string(line.metrics.size()) + " metrics";
   for (const std::string& metric : line.metrics) out += (out.empty() ? "" : ", ") + plain_name(metric);
   return out;
 }
@@ -203,16 +245,6 @@ void two_columns(std::string& out, std::string_view label, const std::string& na
     std::string line = "  " + left(i == 0 ? label : "", kLabel - 2);
     line += i < second.size() ? left(i < first.size() ? first[i] : "", kNames - 2) + "  " + second[i] : first[i];
     out += line + "\n";
-  }
-}
-
-// A line that continues below its own beginning.
-void hanging(std::string& out, std::string_view begin, const std::string& text, size_t width) {
-  const size_t indent = columns_of(begin);
-  bool first = true;
-  for (const std::string& part : wrap(text, width > indent + 24 ? width - indent : 24)) {
-    out += (first ? std::string(begin) : std::string(indent, ' ')) + part + "\n";
-    first = false;
   }
 }
 
@@ -257,6 +289,7 @@ std::string render_doctor(const Report& report, const Diagnosis& diagnosis, cons
   for (const CollectorDiagnosis& one : diagnosis.collectors) {
     const ReportCollector& collector = *one.collector;
     hanging(out, left(collector.vendor, 9), headline(report, one), width);
+    hanging(out, "  about     ", other_facts(collector), width);
     if (one.metrics != 0) {
       out += "  read      " + plural(one.metrics, "metric", "metrics");
       if (collector.vendor != "host") out += " on " + plural(one.devices, "device", "devices");

@@ -70,6 +70,17 @@ std::vector<std::string> wrap(std::string_view text, size_t width) {
   return lines;
 }
 
+void hanging(std::string& out, std::string_view begin, std::string_view text, size_t width) {
+  constexpr size_t kLeast = 24;
+  const size_t indent = columns_of(begin);
+  const size_t room = width == 0 ? 0 : width > indent + kLeast ? width - indent : kLeast;
+  bool first = true;
+  for (const std::string& part : wrap(text, room)) {
+    out += (first ? std::string(begin) : std::string(indent, ' ')) + part + "\n";
+    first = false;
+  }
+}
+
 std::string fixed(double value, int decimals) {
   char buffer[64];
   const int n = std::snprintf(buffer, sizeof buffer, "%.*f", decimals, value);

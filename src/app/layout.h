@@ -24,6 +24,10 @@ std::string cut(std::string_view text, size_t width);
 // Breaks at blanks into lines of at most `width` characters (a longer word stays whole).
 std::vector<std::string> wrap(std::string_view text, size_t width);
 
+// Appends `begin` and `text`, which continues below its own beginning; nothing where `text` is empty. `width` 0: no
+// limit.
+void hanging(std::string& out, std::string_view begin, std::string_view text, size_t width);
+
 std::string fixed(double value, int decimals);
 std::string percent(double share);         // "38 %"
 std::string span_of_time(double seconds);  // "0.4 s", "12 s", "4 min", "2 h", "3 d"

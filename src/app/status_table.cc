@@ -13,7 +13,7 @@ constexpr size_t kGap = 2;
 constexpr size_t kProcesses = 10;
 constexpr size_t kEvents = 5;
 // A state column narrower than this is broken too often to be read; the state then stands on lines of its own.
-constexpr size_t kLeastState = 20;
+constexpr size_t kLeastState = 34;
 
 enum Column : size_t { kIndex, kModel, kUtil, kMemory, kTemperature, kPower, kClock, kColumns };
 
@@ -292,7 +292,7 @@ std::string process_table(const Report& report) {
   return out;
 }
 
-std::string event_list(const Report& report) {
+std::string event_list(const Report& report, const View& view) {
   std::vector<const ReportEvent*> events;
   for (const ReportEvent& event : report.events)
     if (event.severity != "info") events.push_back(&event);
@@ -305,19 +305,20 @@ std::string event_list(const Report& report) {
     for (const ReportDevice& device : report.devices)
       if (device.id == event.device) where = "gpu " + device.index;
     if (where.empty()) where = event.device.empty() ? "-" : event.device;
-    out += "  " + clock_time(event.wall) + "  " + left(event.severity, 8) + "  " + left(where, 6) + "  " +
-           (event.message.empty() ? event.code : event.message) + "\n";
+    const std::string begin =
+        "  " + clock_time(event.wall) + "  " + left(event.severity, 8) + "  " + left(where, 6) + "  ";
+    hanging(out, begin, event.message.empty() ? event.code : event.message, view.width);
   }
   if (events.size() > kEvents) out += "  and " + std::to_string(events.size() - kEvents) + " earlier\n";
   return out;
 }
 
 // Why there is no device: what each vendor's collector says.
-std::string why_none(const Report& report) {
+std::string why_none(const Report& report, const View& view) {
   std::string out;
   for (const ReportCollector& one : report.collectors)
     if (one.vendor != "host")
-      out += " " + left(one.vendor, 8) + "  " + (one.message.empty() ? one.state : one.message) + "\n";
+      hanging(out, " " + left(one.vendor, 8) + "  ", one.message.empty() ? one.state : one.message, view.width);
   return out;
 }
 
@@ -346,8 +347,8 @@ std::string render_status(const Report& report, const View& view) {
   const size_t attention = static_cast<size_t>(std::count_if(
       rows.begin(), rows.end(), [](const Row& row) { return row.verdict.level != Verdict::Level::fine; }));
   if (const std::string host = host_line(report); !host.empty()) out += "\n" + host;
-  out += "\n" + (rows.empty() ? why_none(report) : render_table(rows, view));
-  out += process_table(report) + event_list(report);
+  out += "\n" + (rows.empty() ? why_none(report, view) : render_table(rows, view));
+  out += process_table(report) + event_list(report, view);
   if (attention != 0) out += "\n " + plural(attention, "thing needs", "things need") + " attention: accelmon doctor\n";
   return out;
 }

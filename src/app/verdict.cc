@@ -25,10 +25,10 @@ bool concerns(const ReportEvent& event, const ReportDevice& device) {
   return !event.device.empty() && (event.device == device.id || event.device == device.parent);
 }
 
-const ReportEvent* latest_event(const Report& report, const ReportDevice& device, bool critical) {
+const ReportEvent* latest_critical(const Report& report, const ReportDevice& device) {
   const ReportEvent* latest = nullptr;
   for (const ReportEvent& event : report.events) {
-    if (!concerns(event, device) || (critical ? event.severity != "critical" : event.severity == "info")) continue;
+    if (!concerns(event, device) || event.severity != "critical") continue;
     if (latest == nullptr || event.wall >= latest->wall) latest = &event;
   }
   return latest;
@@ -46,15 +46,24 @@ std::string recovery(const ReportDevice& device) {
   return "";
 }
 
-// "Xid 79" is what people search for; the code is "xid:79".
+// "Xid 79: the GPU has fallen off the bus, 14:03:11; restart the node": the time stands before the advice.
 std::string told(const ReportEvent& event) {
   std::string text = event.message.empty() ? event.code : event.message;
-  text += ", " + clock_time(event.wall);
+  text.insert(std::min(text.find(';'), text.size()), ", " + clock_time(event.wall));
   if (event.code.starts_with("xid:")) {
     const std::string name = "Xid " + event.code.substr(4);
     if (text.find(name) == std::string::npos) text += " (" + name + ")";
   }
   return text;
+}
+
+// What hw.status says in one word, in the words of what it was made of.
+std::string_view why_degraded(const ReportDevice& device) {
+  if (set(device, "accelmon.gpu.memory.rows", "state", "failed")) return "bad memory could not be replaced";
+  if (set(device, "accelmon.gpu.memory.rows", "state", "pending") ||
+      set(device, "accelmon.gpu.memory.pages", "state", "pending"))
+    return "bad memory waits for a reset of the GPU to be replaced";
+  return "see accelmon doctor";
 }
 
 std::string_view throttle_word(std::string_view reason) {
@@ -107,8 +116,10 @@ std::string throttling(const ReportDevice& device) {
   std::string text;
   for (const auto& [word, share] : sorted) {
     if (share.share < kThrottleShare) continue;
-    text += (text.empty() ? "" : "; ") + std::string(word) + ", " + percent(std::min(share.share, 1.0)) + " " +
-            window_words(share.window);
+    const bool first = text.empty();
+    text += (first ? "" : "; ") + std::string(word) + ", " + percent(std::min(share.share, 1.0));
+    // One window for all of them; it is told once.
+    if (first) text += " " + window_words(share.window);
   }
   if (!text.empty()) return text;
   for (const auto& [word, yes] : active) text += (text.empty() ? "" : "; ") + std::string(word) + " now";
@@ -157,27 +168,24 @@ Verdict judge(const Report& report, const ReportDevice& device) {
   const ReportCollector* collector = report.collector(device.collector);
   const bool current = collector == nullptr || collector->running();
   if (set(device, "hw.status", "hw.state", "failed")) {
-    const ReportEvent* event = latest_event(report, device, true);
-    const std::string word = anything_read(device) ? "failed" : "lost";
-    return {Level::failed,
-            word + (event == nullptr ? std::string(": accelmon doctor") : ": " + told(*event)) + recovery(device)};
+    const ReportEvent* event = latest_critical(report, device);
+    std::string text = anything_read(device) ? "failed: " : "lost: ";
+    text += event == nullptr ? std::string("see accelmon doctor") : told(*event);
+    // The event's own advice is the better one: it knows what happened.
+    if (text.find(';') == std::string::npos) text += recovery(device);
+    return {Level::failed, std::move(text)};
   }
   if (!current && !anything_read(device)) return {Level::attention, why_unreadable(*collector)};
-  if (const std::string action = recovery(device); !action.empty()) {
-    const ReportEvent* event = latest_event(report, device, true);
-    return {Level::attention, (event == nullptr ? "the driver asks for help" : told(*event)) + action};
-  }
-  if (const ReportEvent* event = latest_event(report, device, true);
+  if (const ReportEvent* event = latest_critical(report, device);
       event != nullptr && report.now - event->wall < kEventAge)
     return {Level::attention, told(*event)};
-  for (const std::string_view state : {"degraded", "predicted_failure"}) {
-    if (!set(device, "hw.status", "hw.state", state)) continue;
-    const ReportEvent* event = latest_event(report, device, false);
-    const std::string word = state == "degraded" ? "degraded" : "about to fail";
-    return {Level::attention, word + (event == nullptr ? std::string(": accelmon doctor") : ": " + told(*event))};
-  }
   if (!current) return {Level::attention, why_unreadable(*collector)};
+  if (set(device, "hw.status", "hw.state", "predicted_failure"))
+    return {Level::attention, "about to fail: " + std::string(why_degraded(device))};
+  // Clocks that the hardware holds down are one way of being degraded; the share says more than the word.
   if (std::string text = throttling(device); !text.empty()) return {Level::attention, std::move(text)};
+  if (set(device, "hw.status", "hw.state", "degraded"))
+    return {Level::attention, "degraded: " + std::string(why_degraded(device))};
 
   const size_t parts =
       static_cast<size_t>(std::count_if(report.devices.begin(), report.devices.end(),
@@ -193,7 +201,13 @@ Verdict judge(const Report& report, const ReportDevice& device) {
   }
   if (parts > 0) return {Level::fine, "MIG, " + plural(parts, "partition", "partitions")};
   if (!anything_read(device)) return {Level::attention, "nothing could be read: accelmon doctor"};
-  return {Level::fine, "ok"};
+  // "ok" is said where the device's health is known, its own or that of the device that it is a part of.
+  const auto parent = std::find_if(report.devices.begin(), report.devices.end(),
+                                   [&](const ReportDevice& other) { return other.id == device.parent; });
+  if (set(device, "hw.status", "hw.state", "ok") ||
+      (parent != report.devices.end() && set(*parent, "hw.status", "hw.state", "ok")))
+    return {Level::fine, "ok"};
+  return {Level::fine, utilization ? "busy" : "-"};
 }
 
 }  // namespace accelmon

@@ -1,0 +1,244 @@
+// What people see, against texts that were read and found right: testdata/NAME.json -> testdata/NAME.WHAT.txt.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <filesystem>
+
+#include "app/banner.h"
+#include "app/diagnosis.h"
+#include "app/status_table.h"
+#include "app/verdict.h"
+#include "base/fd.h"
+
+namespace accelmon {
+namespace {
+
+std::string file(const std::string& name) {
+  const Result<std::string> text = read_file(std::string(ACCELMON_SOURCE_DIR) + "/src/app/testdata/" + name);
+  EXPECT_TRUE(text) << text.error().message();
+  return text ? *text : std::string();
+}
+
+Report report(const std::string& name) {
+  Result<Report> parsed = parse_report(file(name + ".json"));
+  EXPECT_TRUE(parsed) << parsed.error().message();
+  return parsed ? *parsed : Report();
+}
+
+class Rendering : public testing::Test {
+ protected:
+  void SetUp() override {
+    ::setenv("TZ", "UTC", 1);
+    ::tzset();
+  }
+};
+
+TEST_F(Rendering, TableWithoutLimit) {
+  for (const char* name : {"healthy", "sick", "none", "mig", "hostile", "stuck"})
+    EXPECT_EQ(render_status(report(name), {}), file(std::string(name) + ".table.txt")) << name;
+}
+
+TEST_F(Rendering, TableOnTerminals) {
+  for (const size_t width : {80u, 100u, 120u, 160u}) {
+    const std::string text = render_status(report("sick"), {width, false});
+    if (width == 80 || width == 120) {
+      EXPECT_EQ(text, file("sick.table" + std::to_string(width) + ".txt"));
+    }
+    std::string_view rest = text;
+    while (!rest.empty()) {
+      const std::string_view line = rest.substr(0, rest.find('\n'));
+      rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+      EXPECT_LE(columns_of(line), width) << line;
+    }
+    // Nothing of a state is lost, wherever it is broken.
+    std::string flat;
+    for (const std::string& line : wrap(text, 0)) flat += line;
+    EXPECT_NE(flat.find("thermal throttle, 38 % of the last minute"), std::string::npos) << width;
+  }
+}
+
+TEST_F(Rendering, Doctor) {
+  for (const char* name : {"healthy", "sick", "none", "mig", "hostile", "stuck"}) {
+    const Report one = report(name);
+    EXPECT_EQ(render_doctor(one, diagnose(one), {}), file(std::string(name) + ".doctor.txt")) << name;
+  }
+}
+
+TEST_F(Rendering, Banner) {
+  for (const char* name : {"healthy", "none", "mig", "hostile", "stuck"})
+    EXPECT_EQ(render_banner(report(name), "", "accelmon serve"), file(std::string(name) + ".banner.txt")) << name;
+}
+
+TEST_F(Rendering, BannerOfASimulationAndOfOtherAddresses) {
+  Report one = report("none");
+  EXPECT_EQ(render_banner(one, "h100x8", "x").find("No accelerator here"), std::string::npos);
+  EXPECT_NE(render_banner(one, "h100x8", "x").find("simulated: scenario h100x8."), std::string::npos);
+  one.address = "0.0.0.0:80";
+  EXPECT_EQ(render_banner(one, "", "x").find("accelmon serves http://web-gpu-07:80/ "), 0u);
+  one.address = "[::]:80";
+  EXPECT_EQ(render_banner(one, "", "x").find("accelmon serves http://web-gpu-07:80/ "), 0u);
+  one.address = "";
+  EXPECT_EQ(render_banner(one, "", "x").find("accelmon serves /run/accelmon/accelmon.sock alone"), 0u);
+  EXPECT_NE(render_banner(one, "", "./dev run").find("./dev run --simulate h100x8"), std::string::npos);
+}
+
+TEST_F(Rendering, HostileNamesStayText) {
+  const Report one = report("hostile");
+  for (const std::string& text :
+       {render_status(one, {}), render_status(one, {80, false}), render_csv(one), render_banner(one, "\x1b[m", "x"),
+        render_doctor(one, diagnose(one), {}), doctor_json(one, diagnose(one))})
+    for (const char c : text) ASSERT_TRUE(static_cast<unsigned char>(c) >= 0x20 || c == '\n') << text;
+}
+
+TEST_F(Rendering, ColourOnlyWhereAskedFor) {
+  const std::string plain = render_status(report("sick"), {200, false});
+  EXPECT_EQ(plain.find('\x1b'), std::string::npos);
+  std::string coloured = render_status(report("sick"), {200, true});
+  EXPECT_NE(coloured.find("\x1b[31mlost: Xid 79"), std::string::npos);
+  EXPECT_NE(coloured.find("\x1b[33mthermal throttle"), std::string::npos);
+  // The words are the same without it.
+  for (const char* code : {"\x1b[31m", "\x1b[33m", "\x1b[0m"})
+    for (size_t at; (at = coloured.find(code)) != std::string::npos;) coloured.erase(at, std::strlen(code));
+  EXPECT_EQ(coloured, plain);
+}
+
+TEST_F(Rendering, SampledReportSaysSo) {
+  Report one = report("healthy");
+  one.sampled = true;
+  EXPECT_EQ(render_status(one, {}).find("web-gpu-07 · 8 accelerators · no agent running: sampled here\n"), 0u);
+  EXPECT_EQ(render_doctor(one, diagnose(one), {}).find("no agent running: sampled here\n"), 0u);
+  EXPECT_EQ(render_doctor(one, diagnose(one), {}).find("exports"), std::string::npos);
+}
+
+TEST_F(Rendering, CsvHasARowForEachValueAndQuotes) {
+  const std::string text = render_csv(report("hostile"));
+  EXPECT_EQ(text.find("device,hw_id,metric,attributes,value,unit,state,age_seconds\n"), 0u);
+  EXPECT_NE(text.find("0,GPU-00000000,hw.power,accelmon.power.reading=instant;accelmon.power.scope=gpu,74,W,ok,0.4\n"),
+            std::string::npos);
+  EXPECT_NE(text.find("python3, \"\"x\"\";process.pid=1\","), std::string::npos);
+  EXPECT_NE(text.find("host,,system.paging.usage,system.paging.state=used,,By,no_permission,0.4\n"), std::string::npos);
+}
+
+TEST_F(Rendering, DoctorJsonHasStableKeys) {
+  const Report one = report("sick");
+  const std::string text = doctor_json(one, diagnose(one));
+  for (const char* key :
+       {"\"version\":\"0.1.0\"", "\"sampled\":false", "\"needs_attention\":true", "\"collectors\":[",
+        "\"read\":{\"metrics\":13,\"devices\":6}", "\"reason\":\"this board has no fan\"",
+        "\"metrics\":[\"hw.fan.speed\",\"hw.fan.speed_ratio\"]", "\"devices\":[\"3\"]", "\"longest_seconds\":0.031",
+        "\"code\":\"NVML_ERROR_GPU_IS_LOST\",\"count\":120", "\"advice\":["})
+    EXPECT_NE(text.find(key), std::string::npos) << key << " in " << text;
+}
+
+TEST(ReportReading, RefusesWhatIsNoDocument) {
+  for (const char* text : {"", "{", "[]", "null", "{}", "{\"collectors\":5}", "<html>", "\xff\xfe"})
+    EXPECT_FALSE(parse_report(text)) << text;
+  std::string deep;
+  for (int i = 0; i < 200'000; ++i) deep += "[";
+  EXPECT_FALSE(parse_report(deep));
+}
+
+TEST(ReportReading, MembersOfWrongTypesAreAbsent) {
+  const Result<Report> one = parse_report(
+      R"({"version":5,"pid":-1,"now":"x","simulated":"yes","poll":[],"scrapes":7,"events":[5,{"wall":"x"}],"host":{},
+          "collectors":[null,{"name":"nvml","pid":"x","facts":[],"absences":[7],"calls":{},"frames":-3,"age_seconds":1e999}],
+          "devices":["x",{"values":[{"metric":"hw.power","value":"12","state":"ok"},
+                                    {"metric":"hw.energy","value":12,"state":"stale"}]}]})");
+  // 1e999 is no JSON number that fits: the whole text may be refused, but nothing may break.
+  if (one) {
+    EXPECT_EQ(one->devices.size(), 2u);
+  }
+  const Result<Report> two = parse_report(
+      R"({"collectors":[null,{"name":"nvml","pid":"x","frames":-3,"age_seconds":null}],"scrapes":7,
+          "devices":["x",{"values":[{"metric":"hw.power","value":"12","state":"ok"},
+                                    {"metric":"hw.energy","value":12,"state":"stale"}]}]})");
+  ASSERT_TRUE(two);
+  ASSERT_EQ(two->collectors.size(), 2u);
+  EXPECT_FALSE(two->collectors[1].pid.has_value());
+  EXPECT_FALSE(two->collectors[1].age.has_value());
+  EXPECT_EQ(two->collectors[1].frames, 0u);
+  EXPECT_FALSE(two->devices[1].values[0].value.has_value());
+  EXPECT_FALSE(two->devices[1].values[1].value.has_value()) << "a stale number must not be shown as if it were fresh";
+  (void)render_status(*two, {});
+  (void)render_doctor(*two, diagnose(*two), {});
+  (void)render_banner(*two, "", "");
+}
+
+TEST(ReportReading, ExitCodeFollowsFailures) {
+  EXPECT_FALSE(needs_hands(report("healthy")));
+  EXPECT_FALSE(needs_hands(report("none")));
+  EXPECT_TRUE(needs_hands(report("sick")));
+  EXPECT_TRUE(needs_hands(report("stuck")));
+}
+
+TEST(Judging, MostSeriousFirst) {
+  Report one = report("healthy");
+  ReportDevice& device = one.devices[2];
+  EXPECT_EQ(judge(one, device).text, "ok");
+  const auto set = [&](std::string metric, std::string key, std::string word, double value) {
+    device.values.push_back({std::move(metric), {{std::move(key), std::move(word)}}, value, "1", "ok", 0.1});
+  };
+  set("accelmon.gpu.throttle.active", "reason", "idle", 1);
+  set("accelmon.gpu.throttle.active", "reason", "application_clocks", 1);
+  EXPECT_EQ(judge(one, device).text, "ok") << "states of a healthy device are no throttling";
+  set("accelmon.gpu.throttle.active", "reason", "power_brake", 1);
+  EXPECT_EQ(judge(one, device).text, "power brake now");
+  one.events.push_back({one.now - 60, "critical", device.id, "ecc_double_bit", "double-bit memory error"});
+  EXPECT_EQ(judge(one, device).text.find("double-bit memory error, "), 0u);
+  one.events.back().wall = one.now - 7200;
+  EXPECT_EQ(judge(one, device).text, "power brake now") << "an old event is history";
+  EXPECT_EQ(judge(one, one.devices[3]).text, "ok") << "another device's event";
+  one.collectors[1].state = "silent";
+  one.collectors[1].current_call = "nvmlDeviceGetTemperature";
+  one.collectors[1].current_call_seconds = 4;
+  EXPECT_EQ(judge(one, device).text, "no data: nvml is silent in nvmlDeviceGetTemperature for 4.0 s");
+  for (ReportValue& value : device.values)
+    if (value.metric == "hw.status") value.value = value.attribute("hw.state") == "failed" ? 1 : 0;
+  EXPECT_EQ(judge(one, device).level, Verdict::Level::failed);
+  EXPECT_EQ(judge(one, device).text.find("failed: double-bit memory error, "), 0u);
+}
+
+TEST(Judging, HealthThatNobodyToldIsNotOk) {
+  Report one = report("healthy");
+  ReportDevice& device = one.devices[0];
+  std::erase_if(device.values, [](const ReportValue& value) { return value.metric == "hw.status"; });
+  EXPECT_EQ(judge(one, device).text, "busy");
+  std::erase_if(device.values, [](const ReportValue& value) { return value.metric == "hw.gpu.utilization"; });
+  EXPECT_EQ(judge(one, device).text, "-");
+}
+
+TEST(PlainNames, ReadLikeWords) {
+  EXPECT_EQ(plain_name("hw.fan.speed"), "fan speed");
+  EXPECT_EQ(plain_name("accelmon.gpu.sm.activity"), "SM activity");
+  EXPECT_EQ(plain_name("accelmon.gpu.pcie.replays"), "PCIe replays");
+  EXPECT_EQ(plain_name("system.memory.linux.available"), "memory available");
+}
+
+TEST(Layout, WidthsCountCharacters) {
+  EXPECT_EQ(columns_of("a·b"), 3u);
+  EXPECT_EQ(left("é", 3), "é  ");
+  EXPECT_EQ(right("é", 3), "  é");
+  EXPECT_EQ(cut("abcdef", 4), "abc…");
+  EXPECT_EQ(cut("ab", 4), "ab");
+  EXPECT_EQ(wrap("one two  three", 7), (std::vector<std::string>{"one two", "three"}));
+  EXPECT_TRUE(wrap("", 7).empty());
+}
+
+TEST(Layout, NumbersForPeople) {
+  EXPECT_EQ(percent(0.38), "38 %");
+  EXPECT_EQ(percent(0), "0 %");
+  EXPECT_EQ(percent(0.0002), "0.02 %");
+  EXPECT_EQ(percent(0.00001), "<0.01 %");
+  EXPECT_EQ(span_of_time(0.44), "0.4 s");
+  EXPECT_EQ(span_of_time(240), "4 min");
+  EXPECT_EQ(span_of_time(7300), "2 h");
+  EXPECT_EQ(short_time(0.00004), "0.04 ms");
+  EXPECT_EQ(short_time(0.0031), "3.1 ms");
+  EXPECT_EQ(short_time(0.02), "20 ms");
+  EXPECT_EQ(short_time(1.23), "1.2 s");
+}
+
+}  // namespace
+}  // namespace accelmon
