@@ -136,17 +136,19 @@ class Answer:
 class Agent:
     """A running `accelmon serve`.
 
-    config: text of a configuration file; the address and the socket are put in front of it.
+    config: text of a configuration file, put behind the address, the socket and the interval (so its first lines are of
+    the section [poll]). listen: further lines of [listen].
     simulate: what --simulate gets (a name or a file); None for the machine as it is.
     """
 
     def __init__(self, simulate="h100x8", config="", poll="100ms", env=None, stderr=None, arguments=(), address=None,
-                 socket_path=None, ready=True):
+                 socket_path=None, listen="", ready=True):
         self.folder = tempfile.TemporaryDirectory(prefix="accelmon-test-")
         self.path = pathlib.Path(self.folder.name)
         self.socket = socket_path or str(self.path / "accelmon.sock")
         self.address = address or "127.0.0.1:0"
         self.poll = poll
+        self.listen = listen
         self.config_path = self.path / "accelmon.toml"
         self.write_config(config)
         command = [PROGRAM, "serve", "--config", str(self.config_path), *arguments]
@@ -172,7 +174,7 @@ class Agent:
 
     def write_config(self, config):
         self.config_path.write_text(f'[listen]\naddress = "{self.address}"\nsocket = "{self.socket}"\n'
-                                    f'[poll]\ninterval = "{self.poll}"\n{config}')
+                                    f'{self.listen}[poll]\ninterval = "{self.poll}"\n{config}')
 
     def _find_port(self):
         if self.process.poll() is not None:

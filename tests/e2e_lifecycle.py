@@ -22,6 +22,7 @@ class Stop(unittest.TestCase):
         agent.signal(number)
         self.assertEqual(agent.process.wait(PATIENCE), 0)
         self.assertFalse(os.path.exists(agent.socket))
+        self.assertEqual(agent.log(), "", "an orderly end is nothing to warn of")
         wait_for("the collectors to be gone", lambda: not any(is_alive(pid) for pid in collectors.values()))
 
     def test_term_ends_it_cleanly(self):
@@ -125,9 +126,10 @@ class Reload(unittest.TestCase):
             agent.write_config("")
             agent.signal(signal.SIGHUP)
             wait_for("the new interval", lambda: agent.status()["poll"]["interval_seconds"] == 0.25)
-            wait_for("the collectors to run", lambda: agent.collector("nvml")["state"] == "running")
-            self.assertTrue(agent.page().values("accelmon_agent_config_reloads_total"))
-            self.assertNotEqual(agent.collectors()["nvml"], nvml)
+            self.assertEqual(self.reloads(agent, "ok"), 1)
+            # It polls at another pace now: a collector is told its pace when it starts.
+            wait_for("another collector", lambda: agent.collectors().get("nvml") not in (None, nvml))
+            wait_for("it to run", lambda: agent.collector("nvml")["state"] == "running")
 
     def test_unchanged_configuration_disturbs_no_collector(self):
         with Agent(simulate="t4") as agent:
@@ -146,6 +148,9 @@ class Reload(unittest.TestCase):
             agent.signal(signal.SIGHUP)
             wait_for("the complaint", lambda: "old configuration" in agent.log())
             self.assertRegex(agent.log(), re.escape(str(agent.config_path)) + r":5:\d+: poll\.interval")
+            wait_for("the failure to be counted", lambda: sum(
+                value for name, labels, value in agent.page().samples
+                if name == "accelmon_agent_config_reloads_total" and labels["result"] != "ok") == 1)
             self.assertEqual(agent.status()["poll"]["interval_seconds"], 0.1)
             frames = agent.collector("nvml")["frames"]
             wait_for("more frames", lambda: agent.collector("nvml")["frames"] > frames + 3)
