@@ -137,12 +137,12 @@ class Agent:
     """A running `accelmon serve`.
 
     config: text of a configuration file, put behind the address, the socket and the interval (so its first lines are of
-    the section [poll]). listen: further lines of [listen].
+    the section [poll]). listen: further lines of [listen]. under: a command that runs the program, such as valgrind.
     simulate: what --simulate gets (a name or a file); None for the machine as it is.
     """
 
     def __init__(self, simulate="h100x8", config="", poll="100ms", env=None, stderr=None, arguments=(), address=None,
-                 socket_path=None, listen="", ready=True):
+                 socket_path=None, listen="", ready=True, under=()):
         self.folder = tempfile.TemporaryDirectory(prefix="accelmon-test-")
         self.path = pathlib.Path(self.folder.name)
         self.socket = socket_path or str(self.path / "accelmon.sock")
@@ -151,7 +151,7 @@ class Agent:
         self.listen = listen
         self.config_path = self.path / "accelmon.toml"
         self.write_config(config)
-        command = [PROGRAM, "serve", "--config", str(self.config_path), *arguments]
+        command = [*under, PROGRAM, "serve", "--config", str(self.config_path), *arguments]
         if simulate is not None:
             command += ["--simulate", str(simulate)]
         self.stderr_path = self.path / "stderr"
