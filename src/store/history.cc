@@ -357,7 +357,11 @@ void History::end_row(Source& source, size_t level) {
 void History::close(Source& source, size_t level) {
   Source::Level& at = source.levels[level];
   const Cell closed = at.open;
-  Cell tail = kNone;
+  const Cell directory = take(level);
+  if (directory != kNone) std::fill_n(arena_.at<Directory>(directory).lists, std::size(Directory{}.lists), kNone);
+  arena_.at<Block>(closed).entries = directory;
+  Cell tails[std::size(Directory{}.lists)];
+  std::fill(std::begin(tails), std::end(tails), kNone);
   for (Cell cell = source.columns; cell != kNone;) {
     Column& column = arena_.at<Column>(cell);
     const Mode mode = column.mode(level);
@@ -381,12 +385,14 @@ void History::close(Source& source, size_t level) {
         }
       }
       constexpr uint32_t kEntries = std::size(EntryCell{}.entries);
+      const size_t list = Directory::list_of(cell);
+      Cell& tail = tails[list];
       if (tail == kNone || kEntries - arena_.at<EntryCell>(tail).count < words) {
-        const Cell more = take(level);
+        const Cell more = directory == kNone ? kNone : take(level);
         if (more != kNone) {
           arena_.at<EntryCell>(more).next = kNone;
           arena_.at<EntryCell>(more).count = 0;
-          (tail == kNone ? arena_.at<Block>(closed).entries : arena_.at<EntryCell>(tail).next) = more;
+          (tail == kNone ? arena_.at<Directory>(directory).lists[list] : arena_.at<EntryCell>(tail).next) = more;
           tail = more;
         } else if (mode == Mode::cells) {  // no memory: the column's rows of this block are lost
           for (uint32_t i = 0; i < words; ++i) give(open[i], level);

@@ -89,16 +89,20 @@ void History::drop_block(Source& source, size_t level) {
   Source::Level& at = source.levels[level];
   const Cell cell = at.oldest;
   const Block block = arena_.at<Block>(cell);
-  for (Cell entries = block.entries; entries != kNone;) {
-    const EntryCell& list = arena_.at<EntryCell>(entries);
-    for (uint32_t i = 0; i < list.count; ++i) {
-      const Entry& entry = list.entries[i];
-      if ((entry.column & kConstant) == 0) give(entry.word, level);
-      --arena_.at<Column>(entry.column & ~kConstant).refs;
+  if (block.entries != kNone) {
+    for (Cell entries : arena_.at<Directory>(block.entries).lists) {
+      while (entries != kNone) {
+        const EntryCell list = arena_.at<EntryCell>(entries);
+        for (uint32_t i = 0; i < list.count; ++i) {
+          const Entry& entry = list.entries[i];
+          if ((entry.column & kConstant) == 0) give(entry.word, level);
+          --arena_.at<Column>(entry.column & ~kConstant).refs;
+        }
+        give(entries, level);
+        entries = list.next;
+      }
     }
-    const Cell next = list.next;
-    give(entries, level);
-    entries = next;
+    give(block.entries, level);
   }
   for (const Cell times : block.times) give(times, level);
   give(cell, level);

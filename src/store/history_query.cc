@@ -59,15 +59,23 @@ bool History::collect(const Source& source, Cell column_cell, size_t level, Nano
   };
 
   const Source::Level& at = source.levels[level];
+  size_t rows = kRows + 1;  // of the open block, and the running bucket
+  for (Cell cell = at.oldest; cell != kNone; cell = arena_.at<Block>(cell).next) {
+    const Block& block = arena_.at<Block>(cell);
+    if (block.latest >= from && block.earliest <= to) rows += block.rows;
+  }
+  points.reserve(std::min(rows, most));
   for (Cell cell = at.oldest; cell != kNone; cell = arena_.at<Block>(cell).next) {
     const Block& block = arena_.at<Block>(cell);
     if (block.latest < from || block.earliest > to) continue;
     uint32_t words[3] = {};
     uint32_t count = 0;
     bool constant = false;
-    for (Cell list = block.entries; list != kNone && count == 0; list = arena_.at<EntryCell>(list).next) {
+    if (block.entries == kNone) continue;
+    for (Cell list = arena_.at<Directory>(block.entries).lists[Directory::list_of(column_cell)];
+         list != kNone && count == 0; list = arena_.at<EntryCell>(list).next) {
       const EntryCell& entries = arena_.at<EntryCell>(list);
-      for (uint32_t i = 0; i < entries.count; ++i) {  // a column's entries lie together in one cell
+      for (uint32_t i = 0; i < entries.count; ++i) {
         if ((entries.entries[i].column & ~kConstant) != column_cell) continue;
         constant = (entries.entries[i].column & kConstant) != 0;
         words[count++] = entries.entries[i].word;

@@ -1,11 +1,16 @@
 // The history in memory: bounded rings of what the pipeline gave, at full rate and in coarser tiers.
 //
-// Half of the memory holds every poll; the other half holds min, mean and max over 10 s and 1 min for longer spans. How
-// far back each reaches follows from the bound and the number of series. Rows of one source share one time column.
-// Counters are kept as double, gauges as float; derived smoothed values (EMA, windows) are not kept, since they can be
-// computed again. A series keeps its column over changes of the catalog as long as its key stays.
-// Threads: append() by one thread; the reading methods from any (a lock, held for microseconds).
-// Cost: one store per series and poll; no allocation between changes of the catalog.
+// Half of the memory holds every poll; a quarter each holds min, mean and max over 10 s and over 1 min, for longer
+// spans. How far back each reaches follows from the bound, the number of series and how much they move: with 8 GPUs
+// (1,128 series) 2 MiB hold 10 minutes at full rate and 3 hours of minutes. Rows of one source share one time column.
+// Counters and byte counts are kept as double, other gauges as float and given back as the shortest decimal that is
+// that float; infos and derived smoothed values (EMA, windows) are not kept, since the former never change and the
+// latter can be computed again. A series keeps its column over changes of the catalog as long as its key stays; the
+// column of a series that is gone stays until its last row has left. Memory is reserved once and used page by page: a
+// young store is small, and it never exceeds its limit (of 8 KiB at least; more series than it has room for have no
+// history). At most 32 sources with names of at most 64 bytes. Threads: append() by one thread; the reading methods
+// from any (one lock, held for 10 us by an append of 1,000 series and for 10 to 100 us by a query). Cost: about 12 ns
+// for each series and poll; no allocation between changes of the catalog.
 #pragma once
 
 #include <cstdint>
@@ -21,10 +26,12 @@
 namespace accelmon {
 
 struct StorePoint {
-  Nanos wall = 0;
+  Nanos wall = 0;  // of the sample; in a coarse tier of the last poll in the span
+  // At full rate all three are the sample. In a coarse tier they are those of the span's samples, each counting the
+  // same; of a counter, or a gauge without an upper bound, all three are the last sample, so that growth is exact.
   double minimum = 0;
   double mean = 0;
-  double maximum = 0;  // at full rate all three are the sample
+  double maximum = 0;
 };
 
 struct StoreRange {
