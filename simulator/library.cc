@@ -1,17 +1,17 @@
 #include "library.h"
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <new>
-#include <sstream>
 
 namespace accelmon::simulator {
 
@@ -35,6 +35,20 @@ void sleep_ns(int64_t duration) {
 std::string environment(const char* name) {
   const char* value = getenv(name);
   return value ? value : "";
+}
+
+std::optional<std::string> read_file(const char* path) {
+  constexpr size_t kLongest = 2 << 20;  // the parser refuses what is half as long
+  const int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return std::nullopt;
+  std::string text;
+  char buffer[4096];
+  ssize_t got = 0;
+  while (text.size() < kLongest && (got = read(file, buffer, sizeof(buffer))) > 0) {
+    text.append(buffer, static_cast<size_t>(got));
+  }
+  close(file);
+  return got < 0 ? std::nullopt : std::optional<std::string>(std::move(text));
 }
 
 // A handle is a number that only looks like a pointer: which initialization it is of, which device, and for a MIG
@@ -110,12 +124,10 @@ void Library::reload() {
       status.st_mtim.tv_sec == changed_.tv_sec && status.st_mtim.tv_nsec == changed_.tv_nsec && status.st_size == size_;
   if (same) return;
   ParseOutcome outcome;
-  {
-    std::ifstream file(path_, std::ios::binary);
-    std::ostringstream text;
-    text << file.rdbuf();
-    if (!file) return complain("cannot read the scenario " + std::string(path_));
-    outcome = parse_scenario(text.str(), now());
+  if (const std::optional<std::string> text = read_file(path_)) {
+    outcome = parse_scenario(*text, now());
+  } else {
+    return complain("cannot read the scenario " + std::string(path_) + ": " + strerror(errno));
   }
   changed_ = status.st_mtim;
   size_ = status.st_size;

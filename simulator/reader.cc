@@ -128,7 +128,10 @@ std::vector<std::string> Reader::texts(std::string_view path, std::vector<const 
   std::vector<std::string> all;
   const Node* node = find(path);
   if (!node) return all;
-  if (!node->is(Node::Kind::array)) fail(node, quoted(path) + " must be an array of strings");
+  if (!node->is(Node::Kind::array)) {
+    fail(node, quoted(path) + " must be an array of strings");
+    return all;
+  }
   for (const Node& part : node->items) {
     if (!part.is(Node::Kind::text)) fail(&part, quoted(path) + " must hold strings");
     all.push_back(part.text);
@@ -141,7 +144,10 @@ std::vector<unsigned> Reader::numbers(std::string_view path, size_t most) {
   std::vector<unsigned> all;
   const Node* node = find(path);
   if (!node) return all;
-  if (!node->is(Node::Kind::array)) fail(node, quoted(path) + " must be an array of whole numbers");
+  if (!node->is(Node::Kind::array)) {
+    fail(node, quoted(path) + " must be an array of whole numbers");
+    return all;
+  }
   for (const Node& part : node->items) {
     if (!part.is(Node::Kind::integer) || part.integer < 0 || part.integer > 0xffffffff || all.size() == most) {
       fail(&part, quoted(path) + " must hold at most " + std::to_string(most) + " whole numbers from 0 to 4294967295");
@@ -177,8 +183,8 @@ void Reader::refuse_unknown() {
 }
 
 void Reader::refuse_unknown(const Node& table, const std::string& prefix) {
-  for (const auto& [key, node] : table.members) {
-    const std::string path = prefix + key;
+  for (const Node& node : table.items) {
+    const std::string path = prefix + node.key;
     if (known_.count(path)) continue;
     const auto after = known_.lower_bound(path + ".");
     const bool group = after != known_.end() && after->compare(0, path.size() + 1, path + ".") == 0;

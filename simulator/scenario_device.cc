@@ -15,7 +15,6 @@ constexpr double kWattsMost = 1e5;
 constexpr double kMegahertzMost = 1e5;
 constexpr double kRateMost = 1e13;  // bytes/s
 constexpr double kCountMost = 1e12;
-constexpr double kTimeMost = 1e9;  // seconds
 
 constexpr Named kArchitectures[] = {{"kepler", 2}, {"maxwell", 3}, {"pascal", 4}, {"volta", 5},      {"turing", 6},
                                     {"ampere", 7}, {"ada", 8},     {"hopper", 9}, {"blackwell", 10}, {"rubin", 13}};

@@ -91,6 +91,7 @@ utilization.gpu = { kind = "sine", low = 0, high = 100, period = 60 }
 TEST(ScenarioParse, ErrorsNameTheLine) {
   EXPECT_THAT(error_of(""), HasSubstr("[scenario]"));
   EXPECT_THAT(error_of("a = [1,\nb"), StartsWith("line 2"));
+  EXPECT_THAT(error_of(kHead + "[[[scenario]\n"), HasSubstr("malformed"));  // toml++ 3.3 would abort
   EXPECT_THAT(error_of(kHead + kDevice + "utilisation.gpu = 3\n"),
               AllOf(StartsWith("line 9:"), HasSubstr("unknown key")));
   EXPECT_THAT(error_of(kHead + kDevice + "power.draw = 3\n"), AllOf(StartsWith("line 9:"), HasSubstr("power.draw")));

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace accelmon::simulator {
@@ -14,14 +13,14 @@ struct Node {
   Kind kind = Kind::table;
   unsigned line = 0;  // 0: unknown
   std::string text;
-  int64_t integer = 0;                                // also of a flag: 0 or 1
-  double real = 0;                                    // also of an integer
-  std::vector<std::pair<std::string, Node>> members;  // of a table
-  std::vector<Node> items;                            // of an array
+  int64_t integer = 0;      // also of a flag: 0 or 1
+  double real = 0;          // also of an integer
+  std::string key;          // of a member of a table
+  std::vector<Node> items;  // members of a table, elements of an array
 
   bool is(Kind k) const { return kind == k; }
   bool is_number() const { return kind == Kind::integer || kind == Kind::real; }
-  const Node* get(std::string_view key) const;
+  const Node* get(std::string_view wanted) const;
 };
 
 // What went wrong first, with its line.
