@@ -22,17 +22,17 @@ THIRD_PARTY = {
     "CLI/": ["src/app/*.cc"],
     "nlohmann/": ["src/app/*.cc"],
     "fmt/": ["src/*/*.cc", "src/*/*/*.cc", "simulator/*.cc", "simulator/*/*.cc", "bench/*.cc"],
-    "zlib.h": ["src/encode/*.cc"],
+    "zlib.h": ["src/encode/*.cc", "src/*/*_test.cc"],
     "tl/expected.hpp": ["src/base/status.h"],
-    "gtest/": ["src/*/*_test.cc", "src/*/*/*_test.cc", "simulator/*_test.cc"],
-    "gmock/": ["src/*/*_test.cc", "src/*/*/*_test.cc", "simulator/*_test.cc"],
-    "rapidcheck": ["src/*/*_test.cc", "src/*/*/*_test.cc", "simulator/*_test.cc"],
     "benchmark/": ["bench/*.cc", "src/*/*_bench.cc", "src/*/*/*_bench.cc"],
     "prometheus/": ["bench/*.cc"],
 }
+# Test programs may include these, and so may headers that only test programs include.
+TEST_ONLY = ("gtest/", "gmock/", "rapidcheck")
 # At most one file of the pattern may include these: the rest of the room does not see them.
 SINGLE = ["CLI/"]
 
+QUOTED = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.M)
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 STANDARD = re.compile(r"^(?:[a-z_0-9]+|(?:sys|linux|netinet|arpa|net|asm)/[a-z_0-9/]+\.h|[a-z_0-9]+\.h|sanitizer/[a-z_]+\.h)$")
 
@@ -67,9 +67,32 @@ def sources():
     return sorted({name for name in listed if name and (ROOT / name).is_file()})
 
 
-def check_include(name, number, bracket, header, known, problems, single):
+def test_files(names):
+    """Test programs, and headers that nothing else includes."""
+    users = {}
+    for name in names:
+        for header in QUOTED.findall((ROOT / name).read_text(errors="replace")):
+            # As the compiler looks: beside the file, then in the roots.
+            beside = str(pathlib.PurePosixPath(name).parent / header)
+            for candidate in (beside, f"src/{header}", f"include/{header}", header):
+                if (ROOT / candidate).is_file():
+                    users.setdefault(candidate, set()).add(name)
+                    break
+    found = {name for name in names if name.endswith("_test.cc")}
+    while True:
+        more = {name for name, by in users.items() if name.endswith(".h") and by <= found} - found
+        if not more:
+            return found
+        found |= more
+
+
+def check_include(name, number, bracket, header, known, problems, single, tests):
     path = pathlib.PurePosixPath(name)
     where = f"{name}:{number}"
+    if header.startswith(TEST_ONLY):
+        if name not in tests:
+            problems.append(f"{where}: <{header}> is for tests (*_test.cc, and headers that only those include)")
+        return
     for prefix, allowed in THIRD_PARTY.items():
         if header.startswith(prefix):
             if not any(path.match(pattern) for pattern in allowed):
@@ -111,7 +134,9 @@ def main():
                 problems.append(f"scripts/long-files.txt: {name} has no reason")
             if not (ROOT / name).is_file():
                 problems.append(f"scripts/long-files.txt: {name} does not exist")
-    for name in sources():
+    names = sources()
+    tests = test_files([name for name in names if name.endswith((".cc", ".h"))])
+    for name in names:
         suffix = pathlib.PurePosixPath(name).suffix
         if suffix not in (".cc", ".h", ".def", ".py", ".sh", ".ts", ".tsx") and name != "dev":
             continue
@@ -126,7 +151,7 @@ def main():
         for number, line in enumerate(lines, 1):
             match = INCLUDE.match(line)
             if match:
-                check_include(name, number, match.group(1), match.group(2), known, problems, single)
+                check_include(name, number, match.group(1), match.group(2), known, problems, single, tests)
     for prefix, files in single.items():
         if len(files) > 1:
             problems.append(f"<{prefix}...> is included by more than one file: {', '.join(sorted(files))}")
