@@ -96,6 +96,7 @@ class AgentImpl : public Agent {
       if (first && (all_reported(1) || now >= deadline)) {
         first = false;
         on_first_report();
+        ::malloc_trim(0);
       }
     }
     notify_service_manager("STOPPING=1");
@@ -125,7 +126,7 @@ class AgentImpl : public Agent {
     return snapshot_;
   }
 
-  std::string status_json() const override {
+  std::string status_json(bool device_values) const override {
     const std::lock_guard lock(mutex_);
     const PageCounters& pages = pages_.counters();
     return status_document(StatusInputs{
@@ -142,6 +143,7 @@ class AgentImpl : public Agent {
         .scrapes = pages.scrapes_text.load() + pages.scrapes_openmetrics.load(),
         .last_scrape = pages.last_scrape.load(),
         .page_bytes = pages.page_bytes.load(),
+        .device_values = device_values,
     });
   }
 
@@ -151,7 +153,7 @@ class AgentImpl : public Agent {
   PageSource page_source() {
     PageSource source;
     source.snapshot = [this] { return snapshot(); };
-    source.status_json = [this] { return status_json(); };
+    source.status_json = [this] { return status_json(true); };
     source.ready = [this](std::string& why) { return ready(why); };
     source.control = [this](std::string_view verb, std::string_view vendor, std::string& answer) {
       return control(verb, vendor, answer);
@@ -198,6 +200,7 @@ class AgentImpl : public Agent {
     for (auto& slot : slots_) {
       const uint64_t frames = slot->frames();
       if (slot->service()) changed = true;
+      if (slot->take_catalog_changed()) trim_at_ = clock_.monotonic() + 5 * kSecond;
       for (Event& event : slot->take_events()) {
         events_.push_back(std::move(event));
         if (events_.size() > kEventsKept) events_.pop_front();
@@ -208,6 +211,11 @@ class AgentImpl : public Agent {
       }
     }
     if (changed) publish();
+    // What reading and planning a catalog took goes back to the system, once things have settled.
+    if (trim_at_ != 0 && clock_.monotonic() >= trim_at_) {
+      trim_at_ = 0;
+      ::malloc_trim(0);
+    }
   }
 
   // Called with mutex_ held (or before any thread exists).
@@ -379,6 +387,7 @@ class AgentImpl : public Agent {
   Recycler<Snapshot> snapshots_;
   uint64_t sequence_ = 0;
   Nanos published_at_ = 0;
+  Nanos trim_at_ = 0;  // 0: nothing to give back
 
   mutable std::mutex snapshot_mutex_;
   Recycled<Snapshot> snapshot_;

@@ -43,8 +43,8 @@ class Agent {
   virtual void reload() = 0;  // async-signal-safe: reads the configuration again; an error keeps the running one
 
   virtual Recycled<Snapshot> snapshot() const = 0;
-  // The document that /api/v1/status serves; see docs/api.md.
-  virtual std::string status_json() const = 0;
+  // The document that /api/v1/status serves; see docs/api.md. Without the devices' values it is a twentieth as long.
+  virtual std::string status_json(bool device_values = true) const = 0;
   virtual std::string address() const = 0;  // "127.0.0.1:19400", with the real port where 0 was asked for
 };
 

@@ -102,7 +102,8 @@ void CollectorSlot::configure(const Config& config, const SlotSettings& settings
                     slow_ == config.poll.slow && rare_ == config.poll.rare && state_ != SlotState::disabled;
   const bool same_pipeline = pipeline_options_.ema == config.smoothing.ema &&
                              pipeline_options_.window == config.smoothing.window &&
-                             pipeline_options_.interval == config.poll.interval;
+                             pipeline_options_.interval == config.poll.interval &&
+                             pipeline_options_.slow == config.poll.slow && pipeline_options_.rare == config.poll.rare;
   own_ = std::move(own);
   settings_ = settings;
   interval_ = config.poll.interval;
@@ -112,14 +113,9 @@ void CollectorSlot::configure(const Config& config, const SlotSettings& settings
   if (!same_pipeline) {
     pipeline_options_ = {config.poll.interval, config.poll.slow, config.poll.rare, config.smoothing.ema,
                          config.smoothing.window};
+    // Laid out anew by the catalog of the process that is started below.
     pipeline_ = Pipeline(pipeline_options_);
-    if (raw_catalog_ != nullptr) {
-      // Laid out anew, so it needs a generation of its own.
-      auto again = std::make_shared<Catalog>(*raw_catalog_);
-      again->generation = next_generation();
-      raw_catalog_ = std::move(again);
-      catalog_ = pipeline_.set_catalog(raw_catalog_);
-    }
+    catalog_ = nullptr;
   }
   if (!own_.enabled) {
     state_ = SlotState::disabled;
@@ -128,7 +124,7 @@ void CollectorSlot::configure(const Config& config, const SlotSettings& settings
     begin_stop();
     return;
   }
-  if (same || state_ == SlotState::released) return;
+  if ((same && same_pipeline) || state_ == SlotState::released) return;
   back_off_ = 0;
   if (pid_ > 0) {
     restart_at_once_ = true;
@@ -242,7 +238,7 @@ void CollectorSlot::spawn() {
   stats_ = CollectorStats();
   spawned_at_ = now;
   killed_at_ = stop_asked_at_ = 0;
-  frames_of_process_ = last_sequence_ = 0;
+  frames_of_process_ = last_sequence_ = raw_generation_ = 0;
   // A source that is asked again whether it is there yet keeps saying so meanwhile.
   if (state_ != SlotState::absent) {
     state_ = SlotState::starting;
@@ -344,19 +340,20 @@ bool CollectorSlot::accept_catalog(std::string_view body) {
     reject(catalog.error().message());
     return false;
   }
-  auto shared = std::make_shared<Catalog>(std::move(*catalog));
-  incoming_.generation = shared->generation;  // what its frames will call it
-  shared->generation = next_generation();
-  raw_catalog_ = std::move(shared);
-  catalog_ = pipeline_.set_catalog(raw_catalog_);
+  raw_generation_ = catalog->generation;  // what its frames will call it
+  raw_series_ = catalog->series.size();
+  catalog->generation = next_generation();
+  catalog_ = pipeline_.set_catalog(std::make_shared<const Catalog>(std::move(*catalog)));
+  catalog_changed_ = true;
   return true;
 }
 
 bool CollectorSlot::accept_frame(std::string_view body) {
   const Nanos now = clock_.monotonic();
-  const uint64_t expected = incoming_.generation;
-  if (raw_catalog_ == nullptr || !read_frame(body, incoming_) || incoming_.generation != expected ||
-      incoming_.values.size() != raw_catalog_->series.size()) {
+  // After a change of the configuration the old process may still send: there is nothing to lay that out by.
+  if (catalog_ == nullptr && restart_at_once_) return true;
+  if (catalog_ == nullptr || !read_frame(body, incoming_) || incoming_.generation != raw_generation_ ||
+      incoming_.values.size() != raw_series_) {
     reject("it sent a frame that does not fit its catalog");
     return false;
   }
@@ -369,13 +366,11 @@ bool CollectorSlot::accept_frame(std::string_view body) {
   }
   last_sequence_ = incoming_.sequence;
 
-  incoming_.generation = raw_catalog_->generation;
+  incoming_.generation = catalog_->generation;
   Recycled<Frame> out = frames_pool_.take();
   pipeline_.process(incoming_, *out);
-  out->generation = catalog_->generation;
   latest_ = std::move(out);
   shown_catalog_ = catalog_;
-  incoming_.generation = expected;
 
   stale_ = false;
   changed_ = true;
@@ -590,6 +585,10 @@ SourceView CollectorSlot::view() const {
     view.frame = latest_;
   }
   return view;
+}
+
+bool CollectorSlot::take_catalog_changed() {
+  return std::exchange(catalog_changed_, false);
 }
 
 std::vector<Event> CollectorSlot::take_events() {

@@ -66,6 +66,7 @@ class CollectorSlot {
 
   // The latest frame that passed the pipeline; all states `stale` once it is older than three intervals.
   SourceView view() const;
+  bool take_catalog_changed();  // whether a catalog came since the last call
   // Events since the last call.
   std::vector<Event> take_events();
 
@@ -83,8 +84,9 @@ class CollectorSlot {
   uint64_t restarts() const { return restarts_; }
   uint64_t rejected() const { return rejected_; }
   uint64_t missed_ticks() const { return missed_before_ + stats_.missed_ticks; }
-  const CollectorStats& stats() const { return stats_; }  // of the running process; see totals()
-  const CatalogPtr& raw_catalog() const { return raw_catalog_; }
+  const CollectorStats& stats() const { return stats_; }   // of the running process; see totals()
+  const CatalogPtr& catalog() const { return catalog_; }   // the newest; nullptr: none yet
+  size_t collected_series() const { return raw_series_; }  // without those that the pipeline derives
   const Pipeline& pipeline() const { return pipeline_; }
   // The call in which the process is now, and for how long; empty when in none.
   std::string current_call(Nanos& since) const;
@@ -141,7 +143,9 @@ class CollectorSlot {
   CollectorStats totals_;
   CollectorStats ended_totals_;  // of processes that are gone
   uint64_t missed_before_ = 0;
-  CatalogPtr raw_catalog_;
+  uint64_t raw_generation_ = 0;  // as the process counts; 0: it has sent no catalog
+  size_t raw_series_ = 0;
+  bool catalog_changed_ = false;
   CatalogPtr catalog_;        // of the frames to come
   CatalogPtr shown_catalog_;  // of the latest frame
   Pipeline pipeline_;

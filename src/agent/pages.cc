@@ -72,7 +72,7 @@ HttpResponse Pages::metrics(const HttpRequest& request) {
     // Two pages take turns: a slow client may still be sent the old one.
     std::swap(current, spare_[which]);
     Page& page = *writable(current);
-    exposition_[which].render(*snapshot, format, page.plain);
+    exposition_.render(*snapshot, format, page.plain);
     page.sequence = snapshot->sequence;
     counters_.page_bytes.store(page.plain.size(), std::memory_order_relaxed);
   }

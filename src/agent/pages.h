@@ -56,7 +56,7 @@ class Pages {
 
   PageSource source_;
   std::atomic<bool> gzip_{true};
-  Exposition exposition_[2];
+  Exposition exposition_;
   GzipEncoder gzip_encoder_;
   std::array<std::shared_ptr<Page>, 2> pages_;
   std::array<std::shared_ptr<Page>, 2> spare_;

@@ -198,7 +198,7 @@ void SelfMetrics::update(const std::vector<std::unique_ptr<CollectorSlot>>& slot
     set(at.missed, static_cast<double>(slot.missed_ticks()));
     set(at.restarts, static_cast<double>(slot.restarts()));
     set(at.rejected, static_cast<double>(slot.rejected()));
-    set(at.series, slot.raw_catalog() == nullptr ? 0 : static_cast<double>(slot.raw_catalog()->series.size()));
+    set(at.series, static_cast<double>(slot.collected_series()));
     const ProcessUse& use = uses_[i];
     set_or_absent(at.cpu, use.known || use.cpu != 0, to_seconds(use.cpu));
     set_or_absent(at.resident, use.known, static_cast<double>(use.resident));

@@ -69,8 +69,8 @@ void write_collector(JsonWriter& json, const CollectorSlot& slot, const ProcessU
   json.key("restarts").integer(static_cast<int64_t>(slot.restarts()));
   json.key("missed_ticks").integer(static_cast<int64_t>(slot.missed_ticks()));
   json.key("rejected").integer(static_cast<int64_t>(slot.rejected()));
-  const CatalogPtr& catalog = slot.raw_catalog();
-  json.key("series").integer(catalog == nullptr ? 0 : static_cast<int64_t>(catalog->series.size()));
+  const CatalogPtr& catalog = slot.catalog();
+  json.key("series").integer(static_cast<int64_t>(slot.collected_series()));
 
   json.key("current_call");
   Nanos since = 0;
@@ -122,7 +122,7 @@ void write_collector(JsonWriter& json, const CollectorSlot& slot, const ProcessU
   json.end_object();
 }
 
-void write_devices(JsonWriter& json, const CollectorSlot& slot, Nanos now) {
+void write_devices(JsonWriter& json, const CollectorSlot& slot, Nanos now, bool values) {
   const SourceView view = slot.view();
   if (view.catalog == nullptr) return;
   const Catalog& catalog = *view.catalog;
@@ -141,7 +141,7 @@ void write_devices(JsonWriter& json, const CollectorSlot& slot, Nanos now) {
     for (const Attribute& attribute : device.info) json.key(info(attribute.id).key).text(attribute.value);
     json.end_object();
     json.key("values").begin_array();
-    for (size_t i = 0; i < catalog.series.size(); ++i)
+    for (size_t i = 0; values && i < catalog.series.size(); ++i)
       if (catalog.series[i].device == static_cast<int32_t>(d)) write_value(json, catalog, *view.frame, i, now);
     json.end_array().end_object();
   }
@@ -172,7 +172,7 @@ std::string status_document(const StatusInputs& in) {
   json.end_array();
 
   json.key("devices").begin_array();
-  for (const auto& slot : in.slots) write_devices(json, *slot, now);
+  for (const auto& slot : in.slots) write_devices(json, *slot, now, in.device_values);
   json.end_array();
 
   json.key("host").begin_array();

@@ -42,7 +42,7 @@ int run_serve(const Arguments& arguments) {
   handle(SIGINT, on_stop);
   handle(SIGHUP, on_reload);
   (*agent)->run([&] {
-    const Result<Report> report = parse_report((*agent)->status_json());
+    const Result<Report> report = parse_report((*agent)->status_json(false));
     const char* command = std::getenv("ACCELMON_COMMAND");
     // Nobody may be reading; the agent serves all the same.
     if (report)
