@@ -39,6 +39,7 @@ struct Host {
   const Clock& clock;
   std::string sysfs;
   int interface = 0;  // see interface_version()
+  bool each_link = false;  // a series for each NVLink, not one for all of a device
   std::string driver_version;
   std::string library_version;
   std::string cuda_version;

@@ -16,7 +16,7 @@ constexpr const char* kVendor = "nvidia";
 
 template <Symbol S, U32 Size>
 std::string text_of(Library& nvml, DeviceHandle device) {
-  char text[Size] = "";
+  char text[Size] = {};
   if (nvml.call<S>(device, &text[0], Size) != kSuccess) return {};
   text[Size - 1] = '\0';
   return printable(text, Size);

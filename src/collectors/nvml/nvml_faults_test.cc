@@ -350,6 +350,29 @@ TEST_F(Simulated, StatusOfTheSick) {
   EXPECT_EQ(value(MetricId::link_up, 5, {{AttributeId::link, "4"}}), 1);
 }
 
+TEST_F(Simulated, LinksOfADeviceAreSummedUnlessEachIsAskedFor) {
+  const Attribute all{AttributeId::link, "all"};
+  ASSERT_TRUE(start("sick"));
+  poll_twice();
+  double each = 0;
+  double errors = 0;
+  for (int link = 0; link < 18; ++link) {
+    const Attribute one{AttributeId::link, std::to_string(link)};
+    each += value(MetricId::link_io, 5, {one, {AttributeId::direction, "receive"}});
+    errors += value(MetricId::link_errors, 5, {one, {AttributeId::error_type, "crc"}});
+  }
+  make_collector(nullptr, real_clock(), "sum");
+  ASSERT_TRUE(start("sick"));
+  poll_twice();
+  EXPECT_EQ(count(MetricId::link_io, 5), 2);
+  EXPECT_EQ(count(MetricId::link_errors, 5), 3);
+  EXPECT_EQ(count(MetricId::link_up, 5), 1);
+  EXPECT_GE(value(MetricId::link_io, 5, {all, {AttributeId::direction, "receive"}}), each);
+  EXPECT_EQ(value(MetricId::link_errors, 5, {all, {AttributeId::error_type, "crc"}}), errors);
+  EXPECT_EQ(value(MetricId::link_up, 5, {all}), 0) << "link 3 is down";
+  EXPECT_EQ(value(MetricId::link_up, 0, {all}), 1);
+}
+
 TEST_F(Simulated, PendingRemapsDegrade) {
   write_text(
       "[scenario]\nname = \"rows\"\ndriver_version = \"590.48.01\"\ncuda_version = \"13.1\"\n"

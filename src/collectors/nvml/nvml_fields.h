@@ -47,7 +47,8 @@ struct FieldRequest {
   // Where in the device's series it goes, for the batch's owner. A value that is a code has a row of series from there.
   int slot = -1;
   int row = 1;
-  int tag = 0;  // the owner's
+  bool adds = false;  // goes to the series of the request before it, added to it
+  int tag = 0;        // the owner's
 };
 
 class FieldBatch {

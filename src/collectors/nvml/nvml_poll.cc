@@ -102,6 +102,7 @@ bool DeviceReader::poll_fields(Tier tier, Frame& frame) {
   const Nanos now = host_.clock.monotonic();
   const int code = batch.read(host_.nvml, handle_);
   if (!note(code)) return false;
+  Reading sum;
   for (size_t i = 0; i < batch.size(); ++i) {
     const FieldRequest& request = batch.request(i);
     const Reading reading = batch.reading(i, now);
@@ -109,7 +110,15 @@ bool DeviceReader::poll_fields(Tier tier, Frame& frame) {
     if (!note(reading.code)) return false;
     if (reading.code == kSuccess) health_.set(static_cast<HealthInput>(request.tag), reading.value);
     if (request.row == 1) {
-      publish(frame, request.slot, reading);
+      // A sum with a part that failed is no sum.
+      if (!request.adds) {
+        sum = reading;
+      } else if (reading.code != kSuccess) {
+        sum.code = reading.code;
+      } else {
+        sum.value += reading.value;
+      }
+      publish(frame, request.slot, sum);
       continue;
     }
     // A code: the one state that it names is 1. A code that we do not know names none.

@@ -54,6 +54,7 @@ std::vector<FieldNumber> DeviceReader::offer_fields(std::vector<FieldOffer> offe
   for (const FieldOffer& offer : offers) batch.add(offer.request);
   if (fails(batch.read(host_.nvml, handle_))) return numbers;
 
+  int summed_slot = -1;
   for (size_t i = 0; i < offers.size(); ++i) {
     FieldOffer& offer = offers[i];
     FieldNumber number = batch.number(i);
@@ -62,6 +63,15 @@ std::vector<FieldNumber> DeviceReader::offer_fields(std::vector<FieldOffer> offe
     host_.nvml.count(number.code);
     if (fails(number.code)) return numbers;
     numbers.push_back(number);
+    if (offer.request.adds) {
+      // A part of the series before it: where that is, so is this.
+      if (is_unsupported(number.code) || summed_slot < 0) continue;
+      FieldRequest part = offer.request;
+      part.slot = summed_slot;
+      fields_[static_cast<size_t>(offer.tier)].add(part);
+      continue;
+    }
+    summed_slot = -1;
     if (is_unsupported(number.code)) {
       absent(offer.output.metric, State::unsupported, reason_for(number.code, offer.why));
       continue;
@@ -77,7 +87,7 @@ std::vector<FieldNumber> DeviceReader::offer_fields(std::vector<FieldOffer> offe
       request.slot = static_cast<int>(series_.size());
       for (const char* state : kRecoveryStates) add(offer.output.metric, offer.tier, {{AttributeId::row_state, state}});
     } else {
-      request.slot = add(offer.output.metric, offer.tier, std::move(offer.output.attributes));
+      summed_slot = request.slot = add(offer.output.metric, offer.tier, std::move(offer.output.attributes));
     }
     fields_[static_cast<size_t>(offer.tier)].add(request);
   }
@@ -240,28 +250,52 @@ void DeviceReader::probe_nvlinks() {
                                     {MetricId::link_io, {name, kind, {AttributeId::direction, "transmit"}}},
                                     kWhy}};
   };
-  std::vector<FieldOffer> offers;
   const U32 links = static_cast<U32>(std::min(count.integer, kMostLinks));
-  for (U32 link = 0; link < links; ++link) {
-    const std::string number = std::to_string(link);
-    const Attribute name{AttributeId::link, number};
-    offer({read_nvlink_state}, static_cast<int>(link), Tier::rare, {{MetricId::link_up, {name, kind}}}, kNoLinks);
-    for (FieldOffer& one : io(link, number.c_str())) offers.push_back(std::move(one));
-    const struct {
-      U32 id;
-      const char* type;
-    } errors[] = {
-        {kFieldNvlinkErrorReplay, "replay"}, {kFieldNvlinkErrorRecovery, "recovery"}, {kFieldNvlinkErrorCrc, "crc"}};
-    for (const auto& error : errors)
-      offers.push_back(FieldOffer{scoped(error.id, link),
-                                  Tier::slow,
-                                  {MetricId::link_errors, {name, kind, {AttributeId::error_type, error.type}}},
-                                  "this driver or board does not count the errors of its NVLinks so (Blackwell does "
-                                  "not)"});
+  const struct {
+    U32 id;
+    const char* type;
+  } errors[] = {
+      {kFieldNvlinkErrorReplay, "replay"}, {kFieldNvlinkErrorRecovery, "recovery"}, {kFieldNvlinkErrorCrc, "crc"}};
+  const auto error_offer = [&](U32 id, U32 link, const char* type, const std::string& name) {
+    return FieldOffer{
+        scoped(id, link),
+        Tier::slow,
+        {MetricId::link_errors, {{AttributeId::link, name}, kind, {AttributeId::error_type, type}}},
+        "this driver or board does not count the errors of its NVLinks so (Blackwell does not)"};
+  };
+  std::vector<FieldOffer> offers;
+  if (host_.each_link) {
+    for (U32 link = 0; link < links; ++link) {
+      const std::string number = std::to_string(link);
+      offer({read_nvlink_state}, static_cast<int>(link), Tier::rare,
+            {{MetricId::link_up, {{AttributeId::link, number}, kind}}}, kNoLinks);
+      for (FieldOffer& one : io(link, number.c_str())) offers.push_back(std::move(one));
+      for (const auto& error : errors) offers.push_back(error_offer(error.id, link, error.type, number));
+    }
+    offer_fields(std::move(offers));
+    // The sum over all links only where there is none for each: side by side they would be counted twice.
+    if (!has(MetricId::link_io)) offer_fields(io(kAllNvlinks, "all"));
+    return;
+  }
+  // One series for all links: eighteen of each on a board would be most of the page, and all of them zero or alike.
+  offer({read_nvlink_states}, static_cast<int>(links), Tier::rare,
+        {{MetricId::link_up, {{AttributeId::link, "all"}, kind}}}, kNoLinks);
+  offer_fields(io(kAllNvlinks, "all"));
+  const bool has_sum = has(MetricId::link_io);
+  for (size_t direction = 0; !has_sum && direction < 2; ++direction) {
+    for (U32 link = 0; link < links; ++link) {
+      FieldOffer one = std::move(io(link, "all")[direction]);
+      one.request.adds = link != 0;
+      offers.push_back(std::move(one));
+    }
+  }
+  for (const auto& error : errors) {
+    for (U32 link = 0; link < links; ++link) {
+      offers.push_back(error_offer(error.id, link, error.type, "all"));
+      offers.back().request.adds = link != 0;
+    }
   }
   offer_fields(std::move(offers));
-  // The sum over all links only where there is none for each: side by side they would be counted twice.
-  if (!has(MetricId::link_io)) offer_fields(io(kAllNvlinks, "all"));
 }
 
 }  // namespace accelmon::nvml

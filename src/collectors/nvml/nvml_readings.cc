@@ -261,4 +261,15 @@ void read_nvlink_state(const Target& target, Reading* row) {
   row[0] = scaled(code, active != 0);
 }
 
+// Whether all links are up; the argument is how many there are.
+void read_nvlink_states(const Target& target, Reading* row) {
+  bool all = true;
+  for (int link = 0; link < target.argument; ++link) {
+    read_nvlink_state(Target{target.nvml, target.device, link}, row);
+    if (row[0].code != kSuccess) return;
+    all = all && row[0].value != 0;
+  }
+  row[0] = scaled(kSuccess, all);
+}
+
 }  // namespace accelmon::nvml

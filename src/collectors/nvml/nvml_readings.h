@@ -105,5 +105,6 @@ void read_pcie_width_limit(const Target& target, Reading* row);
 void read_pcie_replays(const Target& target, Reading* row);
 // The argument is the link's number.
 void read_nvlink_state(const Target& target, Reading* row);
+void read_nvlink_states(const Target& target, Reading* row);
 
 }  // namespace accelmon::nvml

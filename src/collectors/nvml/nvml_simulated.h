@@ -42,11 +42,14 @@ class Simulated : public testing::Test {
     return std::string(ACCELMON_BUILD_DIR) + "/lib/accelmon/simulator/libnvidia-ml.so.1";
   }
 
-  void make_collector(Heartbeat* heartbeat = nullptr) {
+  void make_collector(Heartbeat* heartbeat = nullptr, const Clock& clock = real_clock(),
+                      const std::string& nvlinks = "each") {
     collector.reset();
-    calls = std::make_unique<CallMeter>(real_clock(), heartbeat);
+    calls = std::make_unique<CallMeter>(clock, heartbeat);
     collector = make_nvml_collector(
-        {*calls, real_clock(), {{"library", library_path()}, {"sysfs", "/nonexistent"}, {"procfs", "/nonexistent"}}});
+        {*calls,
+         clock,
+         {{"library", library_path()}, {"sysfs", "/nonexistent"}, {"procfs", "/nonexistent"}, {"nvlinks", nvlinks}}});
   }
 
   // The scenario of that name, with `more` at its end (faults, processes).
