@@ -62,12 +62,19 @@ const Key kKeys[] = {
      "Where the host's `/proc` is mounted; needed in a container, for the names of processes on the devices"},
     {"collectors.nvml.sysfs", Type::path, nullptr, 0, 4096, "`/sys`",
      "Where the host's `/sys` is mounted; for the PCI bus and NUMA nodes"},
+    {"collectors.nvml.each_nvlink", Type::boolean, nullptr, 0, 1, "`false`",
+     "Whether each NVLink has series of its own (bytes, errors, up) instead of one for all of a device. Eighteen links "
+     "on "
+     "eight boards are 900 series"},
     {"collectors.host.enabled", Type::boolean, [](Config& c) -> Slot { return &c.collectors["host"].enabled; }, 0, 1,
      "", "Whether the host itself is read: processors, memory, disks, network, pressure"},
     {"collectors.host.procfs", Type::path, nullptr, 0, 4096, "`/proc`", "Where the host's `/proc` is mounted"},
     {"collectors.host.sysfs", Type::path, nullptr, 0, 4096, "`/sys`", "Where the host's `/sys` is mounted"},
     {"collectors.host.rootfs", Type::path, nullptr, 0, 4096, "`/`",
      "Where the host's root file system is mounted; for the space on its file systems"},
+    {"collectors.host.network_exclude", Type::text, nullptr, 0, 4096,
+     "`veth,docker,cali,cni,br-,lxc,vnet,tap,eni,gke,azv`",
+     "Network interfaces whose names begin with one of these, separated by commas, are not read"},
 };
 
 std::string_view last_word(std::string_view path) {
@@ -306,7 +313,12 @@ std::string Written::shown() const {
 Complaint assign(Config& config, const Key& key, const Written& value) {
   if (key.slot == nullptr) {
     std::string text;
-    if (Complaint complaint = read_text(key, value, text)) return complaint;
+    if (key.type == Type::boolean) {
+      if (value.form != Written::Form::boolean) return wrong_form(key, value);
+      text = value.boolean ? "true" : "false";
+    } else if (Complaint complaint = read_text(key, value, text)) {
+      return complaint;
+    }
     auto& options = config.collectors[std::string(collector_of(key.path))].options;
     const std::string name(last_word(key.path));
     if (text.empty())

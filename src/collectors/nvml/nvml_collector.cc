@@ -107,7 +107,7 @@ Status NvmlCollector::open() {
   if (library_->call<Symbol::nvmlSystemGetCudaDriverVersion>(&cuda) != kSuccess) cuda = 0;
   host_->cuda_version = cuda_text(cuda);
   host_->interface = interface_version(cuda, host_->driver_version);
-  host_->each_link = context_.option("nvlinks", "sum") == "each";
+  host_->each_link = context_.option("each_nvlink", "false") == "true";
   enumerate_due_ = true;
   return {};
 }

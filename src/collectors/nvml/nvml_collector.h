@@ -1,7 +1,7 @@
 // NVIDIA GPUs through NVML, loaded with dlopen; see docs of collector.h for the contract.
 //
 // Options: "library" (default libnvidia-ml.so.1, then the places where containers and WSL put it), "procfs", "sysfs",
-// "nvlinks" (sum: one series for all links of a device, the default; each: one for each link).
+// "each_nvlink" ("true": series for each NVLink; "false", the default: one for all of a device).
 #pragma once
 
 #include <memory>

@@ -38,7 +38,7 @@ struct Host {
   Library& nvml;
   const Clock& clock;
   std::string sysfs;
-  int interface = 0;  // see interface_version()
+  int interface = 0;       // see interface_version()
   bool each_link = false;  // a series for each NVLink, not one for all of a device
   std::string driver_version;
   std::string library_version;

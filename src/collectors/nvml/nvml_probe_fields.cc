@@ -257,11 +257,10 @@ void DeviceReader::probe_nvlinks() {
   } errors[] = {
       {kFieldNvlinkErrorReplay, "replay"}, {kFieldNvlinkErrorRecovery, "recovery"}, {kFieldNvlinkErrorCrc, "crc"}};
   const auto error_offer = [&](U32 id, U32 link, const char* type, const std::string& name) {
-    return FieldOffer{
-        scoped(id, link),
-        Tier::slow,
-        {MetricId::link_errors, {{AttributeId::link, name}, kind, {AttributeId::error_type, type}}},
-        "this driver or board does not count the errors of its NVLinks so (Blackwell does not)"};
+    return FieldOffer{scoped(id, link),
+                      Tier::slow,
+                      {MetricId::link_errors, {{AttributeId::link, name}, kind, {AttributeId::error_type, type}}},
+                      "this driver or board does not count the errors of its NVLinks so (Blackwell does not)"};
   };
   std::vector<FieldOffer> offers;
   if (host_.each_link) {

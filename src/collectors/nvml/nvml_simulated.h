@@ -43,13 +43,15 @@ class Simulated : public testing::Test {
   }
 
   void make_collector(Heartbeat* heartbeat = nullptr, const Clock& clock = real_clock(),
-                      const std::string& nvlinks = "each") {
+                      const std::string& each_nvlink = "true") {
     collector.reset();
     calls = std::make_unique<CallMeter>(clock, heartbeat);
-    collector = make_nvml_collector(
-        {*calls,
-         clock,
-         {{"library", library_path()}, {"sysfs", "/nonexistent"}, {"procfs", "/nonexistent"}, {"nvlinks", nvlinks}}});
+    collector = make_nvml_collector({*calls,
+                                     clock,
+                                     {{"library", library_path()},
+                                      {"sysfs", "/nonexistent"},
+                                      {"procfs", "/nonexistent"},
+                                      {"each_nvlink", each_nvlink}}});
   }
 
   // The scenario of that name, with `more` at its end (faults, processes).
