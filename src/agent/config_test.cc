@@ -97,6 +97,7 @@ TEST(Config, DottedAndInlineFormsAreTheSame) {
   EXPECT_EQ(good("poll.interval = \"2s\"\n").poll.interval, 2 * kSecond);
   EXPECT_EQ(good("poll = { interval = \"2s\" }\n").poll.interval, 2 * kSecond);
   EXPECT_FALSE(good("collectors.nvml.enabled = false\n").collectors.at("nvml").enabled);
+  EXPECT_EQ(good("collectors.nvml.each_nvlink = true\n").collectors.at("nvml").options.at("each_nvlink"), "true");
   EXPECT_TRUE(good("smoothing.ema = []\n").smoothing.ema.empty());
   EXPECT_EQ(good("listen.address = \"\"\n").listen.address, "");
 }
@@ -189,7 +190,7 @@ TEST(Config, UnknownKeysGetTheNearestKnownOne) {
             "a.toml:2:1: unknown key \"collectors.amd.enabled\"; the collectors are nvml, host");
   EXPECT_EQ(
       error_of("[collectors.nvml]\nquux = true\n"),
-      "a.toml:2:1: unknown key \"collectors.nvml.quux\"; [collectors.nvml] knows enabled, library, procfs, sysfs");
+      "a.toml:2:1: unknown key \"collectors.nvml.quux\"; [collectors.nvml] knows enabled, library, procfs, sysfs, each_nvlink");
   EXPECT_EQ(error_of("quux = true\n"),
             "a.toml:1:1: unknown key \"quux\"; the sections are listen, poll, smoothing, store, exposition, log and "
             "collectors.NAME");
