@@ -47,7 +47,7 @@ int give_handle(Call call, unsigned index, DeviceHandle* out) {
 int handle_by_index(Call call, U32 counted, DeviceHandle* out) {
   unsigned index = 0;
   Entry entry;
-  int code = Library::get().enter(call, entry);
+  int code = Library::get().check(call, entry);
   if (code == kSuccess) code = out ? counted_to_index(entry, counted, index) : kInvalidArgument;
   return code == kSuccess ? give_handle(call, index, out) : code;
 }
@@ -56,7 +56,7 @@ int handle_by_index(Call call, U32 counted, DeviceHandle* out) {
 template <class IsIt>
 int handle_by(Call call, const char* key, DeviceHandle* out, IsIt&& is_it) {
   Entry entry;
-  const int code = Library::get().enter(call, entry);
+  const int code = Library::get().check(call, entry);
   if (code != kSuccess) return code;
   if (!key || !out) return kInvalidArgument;
   for (unsigned i = 0; i < entry.scenario->devices.size(); ++i) {

@@ -51,7 +51,9 @@ class Library {
   // the code that it must return.
   int enter(Call call, Entry& entry);
   int enter(Call call, nvml::DeviceHandle handle, Takes takes, Entry& entry);
-  // The same for a device that is not named by a handle yet.
+  // Without the faults: for calls that must find their device first, and then enter_index().
+  int check(Call call, Entry& entry);
+  // The same as enter() for a device that is not named by a handle yet.
   int enter_index(Call call, unsigned index, Entry& entry);
   // Faults of one field of nvmlDeviceGetFieldValues.
   int enter_field(const Entry& call, unsigned field, Entry& entry);
@@ -66,7 +68,6 @@ class Library {
 
  private:
   Library();
-  int check(Call call, Entry& entry);
   int apply_faults(Entry& entry, std::optional<unsigned> field);
   bool drawn(const Fault& fault, const Entry& entry);
   void hang(const Fault& fault, const Entry& entry);
