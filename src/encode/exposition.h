@@ -2,9 +2,8 @@
 //
 // An Exposition prepares "name{labels} " once for each series when a catalog changes; rendering a snapshot then copies
 // prefixes and numbers. Series whose state is not `ok` are left out (in OpenMetrics NaN must not stand for a missing
-// value), and so is the header of a family without samples. All samples of a family stand together, over all sources,
-// families stand in the order of metrics.def, and those that
-// metrics.def calls LOCAL are left out.
+// value), and so is the header of a family without samples. All samples of a family stand together, over all sources;
+// families stand in the order of metrics.def, and those that metrics.def calls LOCAL are left out.
 //
 // Labels: those of the device (hw_id, hw_type, gpu, hw_vendor; accelmon.device.info has the rest too), then the series'
 // own. A value is made valid UTF-8 without control characters but the newline (U+FFFD for what is not), cut to 256

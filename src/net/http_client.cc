@@ -1,5 +1,9 @@
 #include "net/http_client.h"
 
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12, instrumenting, suspects boost::optional in the parser
+#endif
+
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
