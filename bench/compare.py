@@ -91,13 +91,15 @@ def family(pid):
     return pids
 
 
-def cpu_seconds(pids):
-    """Processor time of all threads, in nanosecond resolution."""
+def cpu_seconds(pids, thread=None):
+    """Processor time of all threads, or of those of one name, in nanosecond resolution."""
     total = 0
     for pid in pids:
         for task in os.listdir(f"/proc/{pid}/task"):
+            folder = pathlib.Path(f"/proc/{pid}/task/{task}")
             try:
-                total += int(pathlib.Path(f"/proc/{pid}/task/{task}/schedstat").read_text().split()[0])
+                if thread is None or (folder / "comm").read_text().strip() == thread:
+                    total += int((folder / "schedstat").read_text().split()[0])
             except OSError:
                 pass  # the thread has just ended
     return total * 1e-9
@@ -115,6 +117,9 @@ def memory(pids):
 
 
 class Subject:
+    # The thread that answers scrapes, where one does nothing else; None: what all threads use beyond the idle cost.
+    scrape_thread = None
+
     def __init__(self, name, binary, ready_path):
         self.name, self.binary, self.ready_path = name, binary, ready_path
         self.process = None
@@ -154,6 +159,8 @@ class Subject:
 
 
 class Accelmon(Subject):
+    scrape_thread = "http"
+
     def __init__(self, binary, folder):
         super().__init__("accelmon", binary, "/-/ready")
         self.folder, self.interval = folder, "1s"
@@ -175,11 +182,11 @@ class NodeExporter(Subject):
         return [self.binary, f"--web.listen-address={HOST}:{self.port}", "--log.level=error"]
 
 
-def idle_cpu(pids, seconds):
+def idle_cpu(pids, seconds, thread=None):
     """Share of one core."""
-    before, began = cpu_seconds(pids), time.perf_counter()
+    before, began = cpu_seconds(pids, thread), time.perf_counter()
     time.sleep(seconds)
-    return (cpu_seconds(pids) - before) / (time.perf_counter() - began)
+    return (cpu_seconds(pids, thread) - before) / (time.perf_counter() - began)
 
 
 def scrapes(subject, pids, idle, count, gzip, pause):
@@ -187,7 +194,7 @@ def scrapes(subject, pids, idle, count, gzip, pause):
     connection = Connection(subject.port)
     connection.get("/metrics", gzip)
     latencies = []
-    before, began = cpu_seconds(pids), time.perf_counter()
+    before, began = cpu_seconds(pids, subject.scrape_thread), time.perf_counter()
     for number in range(count):
         if pause:
             time.sleep(max(0.0, began + number * pause - time.perf_counter()))
@@ -196,7 +203,7 @@ def scrapes(subject, pids, idle, count, gzip, pause):
             sys.exit(f"compare: {subject.name} answers {status}")
         latencies.append(seconds)
     elapsed = time.perf_counter() - began
-    used = cpu_seconds(pids) - before - idle * elapsed
+    used = cpu_seconds(pids, subject.scrape_thread) - before - idle * elapsed
     connection.close()
     return used / count, latencies
 
@@ -227,7 +234,7 @@ def measure(subject, arguments):
         result["idle"] = idle_cpu(pids, arguments.seconds)
         # As fast as it goes: latency. accelmon renders a page once for each state of the world, so its CPU is not
         # measured here but below, where every scrape finds a new one.
-        burst = scrapes(subject, pids, result["idle"], arguments.scrapes, False, 0)
+        burst = scrapes(subject, pids, 0, arguments.scrapes, False, 0)
         result["p50"], result["p99"] = percentile(burst[1], 0.5), percentile(burst[1], 0.99)
         result["pss"], result["rss"] = memory(pids)
     finally:
@@ -240,7 +247,7 @@ def measure(subject, arguments):
     try:
         time.sleep(2)
         pids = family(subject.process.pid)
-        idle = idle_cpu(pids, arguments.seconds)
+        idle = idle_cpu(pids, arguments.seconds, subject.scrape_thread)
         for key, gzip in (("scrape", False), ("scrape_gzip", True)):
             result[key] = scrapes(subject, pids, idle, arguments.scrapes, gzip, fresh_interval)[0]
     finally:
