@@ -134,6 +134,7 @@ class Runner {
     catalog_ = std::move(*catalog);
     if (!all_known) next_slow_ = next_rare_ = 0;  // what is new is read now
     write_catalog(out_, catalog_);
+    trim_ = true;
     return true;
   }
 
@@ -171,8 +172,15 @@ class Runner {
     }
     write_frame(out_, frame_);
     write_stats(out_, missed_, meter_);
+    const bool first_of_catalog = std::exchange(trim_, false);
     if (result == PollResult::rediscover && !discover()) return false;
-    return send_all(fd_, out_);
+    if (!send_all(fd_, out_)) return false;
+    if (first_of_catalog) {
+      // What discovery and its message took goes back to the system.
+      out_.shrink_to_fit();
+      ::malloc_trim(0);
+    }
+    return true;
   }
 
   const Configure& configure_;
@@ -187,6 +195,7 @@ class Runner {
   uint64_t generation_ = 0;
   uint64_t polls_ = 0;
   uint64_t missed_ = 0;
+  bool trim_ = false;
   Nanos next_slow_ = 0;
   Nanos next_rare_ = 0;
 };

@@ -306,6 +306,9 @@ bool read_configure(std::string_view body, Configure& configure) {
 
 std::pair<char*, size_t> MessageReader::space(size_t least) {
   if (begin_ == end_) begin_ = end_ = 0;
+  // A catalog is many times as long as what comes each second; its room is not kept.
+  constexpr size_t kKept = 128 << 10;
+  if (end_ == 0 && buffer_.size() > kKept && least <= kKept) std::vector<char>(kKept).swap(buffer_);
   if (buffer_.size() - end_ < least) {
     if (begin_ != 0) {
       std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
