@@ -233,7 +233,7 @@ void CollectorSlot::spawn() {
   pid_ = pid;
   socket_ = std::move(ours);
   reader_ = MessageReader();
-  greeted_ = stopping_ = restart_at_once_ = false;
+  greeted_ = stopping_ = asked_to_stop_ = restart_at_once_ = false;
   notice_ = Status();
   stats_ = CollectorStats();
   spawned_at_ = now;
@@ -446,6 +446,12 @@ void CollectorSlot::reap() {
       restart_at_ = now;
       return;
     }
+    if (asked_to_stop_) {  // the agent ends
+      message_ = "stopped with the agent";
+      state_ = SlotState::backing_off;
+      restart_at_ = now + kLongestBackOff;
+      return;
+    }
     if (!notice_.ok()) {
       const bool nothing_there = notice_.code() == Code::absent || notice_.code() == Code::no_permission ||
                                  notice_.code() == Code::invalid || notice_.code() == Code::unsupported;
@@ -563,7 +569,8 @@ void CollectorSlot::resume() {
 }
 
 void CollectorSlot::begin_stop() {
-  if (pid_ <= 0 || stopping_) return;
+  if (pid_ <= 0 || asked_to_stop_) return;
+  asked_to_stop_ = true;
   if (socket_.valid()) ::shutdown(socket_.get(), SHUT_WR);  // it sees the end of file and releases its library
   stopping_ = true;
   stop_asked_at_ = clock_.monotonic();
