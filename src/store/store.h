@@ -1,16 +1,21 @@
 // The history in memory: bounded rings of what the pipeline gave, at full rate and in coarser tiers.
 //
 // Half of the memory holds every poll; a quarter each holds min, mean and max over 10 s and over 1 min, for longer
-// spans. How far back each reaches follows from the bound, the number of series and how much they move: with 8 GPUs
-// (1,128 series) 2 MiB hold 10 minutes at full rate and 3 hours of minutes. Rows of one source share one time column.
-// Counters and byte counts are kept as double, other gauges as float and given back as the shortest decimal that is
-// that float; infos and derived smoothed values (EMA, windows) are not kept, since the former never change and the
-// latter can be computed again. A series keeps its column over changes of the catalog as long as its key stays; the
-// column of a series that is gone stays until its last row has left. Memory is reserved once and used page by page: a
-// young store is small, and it never exceeds its limit (of 8 KiB at least; more series than it has room for have no
-// history). At most 32 sources with names of at most 64 bytes. Threads: append() by one thread; the reading methods
-// from any (one lock, held for 10 us by an append of 1,000 series and for 10 to 100 us by a query). Cost: about 12 ns
-// for each series and poll; no allocation between changes of the catalog.
+// spans. How far back each reaches follows from the bound, the number of series and how much they move: with 8 GPUs,
+// 1,128 series of which a third move at each poll, 2 MiB hold 10 minutes at full rate and 3 hours of minutes
+// (store_bench).
+//
+// Rows of one source share one time column. Counters and byte counts are kept as double, other gauges as float and
+// given back as the shortest decimal that is that float; infos and derived smoothed values (EMA, windows) are not kept,
+// since the former never change and the latter can be computed again. A series keeps its column over changes of the
+// catalog as long as its key stays; the column of a series that is gone stays until its last row has left.
+//
+// Memory is reserved once and used page by page: a young store is small, and it never exceeds its limit (of 8 KiB at
+// least; more series than it has room for have no history). At most 32 sources with names of at most 64 bytes.
+//
+// Threads: append() by one thread; the reading methods from any (one lock, held for some 10 us by an append of 1,000
+// series and for 10 to 100 us by a query).
+// Cost: about 12 ns for each series and poll; no allocation between changes of the catalog.
 #pragma once
 
 #include <cstdint>

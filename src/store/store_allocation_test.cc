@@ -1,0 +1,68 @@
+// Between changes of the catalog the store never calls the allocator: counted by replacing operator new for this whole
+// test program.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "store/store.h"
+
+namespace {
+std::atomic<uint64_t> allocations{0};
+
+void* counted(std::size_t size) {
+  allocations.fetch_add(1, std::memory_order_relaxed);
+  if (void* memory = std::malloc(size != 0 ? size : 1)) return memory;
+  throw std::bad_alloc();
+}
+}  // namespace
+
+void* operator new(std::size_t size) {
+  return counted(size);
+}
+void* operator new[](std::size_t size) {
+  return counted(size);
+}
+void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete[](void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
+void operator delete[](void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
+
+namespace accelmon {
+namespace {
+
+TEST(Allocation, AppendsAllocateNothingWhileTheStoreFillsAndAfterwards) {
+  Catalog raw;
+  raw.generation = 1;
+  for (int i = 0; i < 50; ++i)
+    CatalogBuilder(raw).add(i % 3 == 0 ? MetricId::disk_io : MetricId::temperature, -1, Tier::fast,
+                            {{AttributeId::sensor_location, std::to_string(i)}});
+  const auto catalog = std::make_shared<const Catalog>(raw);
+  Store store(96 << 10);
+  Frame frame{.wall = 1'700'000'000 * kSecond, .monotonic = kSecond};
+  frame.resize(50);
+  store.append("nvml", catalog, frame);
+
+  const uint64_t before = allocations.load();
+  for (int k = 0; k < 5000; ++k) {
+    for (size_t i = 0; i < 50; ++i) frame.set(i, (k * 7 + static_cast<int>(i)) % 100);
+    if (k % 9 == 0) frame.absent(4, State::error);
+    frame.wall += kSecond;
+    frame.monotonic += kSecond;
+    store.append("nvml", catalog, frame);
+  }
+  EXPECT_EQ(allocations.load() - before, 0u);
+  EXPECT_LT(store.full_rate_span(), 5000 * kSecond);  // it had to let rows go
+}
+
+}  // namespace
+}  // namespace accelmon
