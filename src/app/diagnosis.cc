@@ -184,15 +184,6 @@ std::string upper(std::string text) {
   return text;
 }
 
-// The facts that the headline does not tell.
-std::string other_facts(const ReportCollector& collector) {
-  std::string out;
-  for (const auto& [name, value] : collector.facts)
-    if (!value.empty() && name != "library version" && name != "driver version")
-      out += (out.empty() ? "" : "; ") + name + " " + value;
-  return out;
-}
-
 std::string headline(const Report& report, const CollectorDiagnosis& one) {
   const ReportCollector& collector = *one.collector;
   std::string out;
@@ -289,13 +280,19 @@ std::string render_doctor(const Report& report, const Diagnosis& diagnosis, cons
   for (const CollectorDiagnosis& one : diagnosis.collectors) {
     const ReportCollector& collector = *one.collector;
     hanging(out, left(collector.vendor, 9), headline(report, one), width);
-    hanging(out, "  about     ", other_facts(collector), width);
+    bool first = true;
+    for (const auto& [name, value] : collector.facts) {
+      // The headline tells these.
+      if (value.empty() || name == "library version" || name == "driver version") continue;
+      two_columns(out, first ? "about" : "", name, value, width);
+      first = false;
+    }
     if (one.metrics != 0) {
       out += "  read      " + plural(one.metrics, "metric", "metrics");
       if (collector.vendor != "host") out += " on " + plural(one.devices, "device", "devices");
       out += "\n";
     }
-    bool first = true;
+    first = true;
     for (const NotRead& line : one.not_read) {
       two_columns(out, first ? "not read" : "", names_of(line), line.reason + devices_of(line), width);
       first = false;

@@ -6,7 +6,7 @@ namespace accelmon {
 
 int run_doctor(const Arguments& arguments) {
   int code = kFine;
-  const Result<Source> source = get_source(arguments, code);
+  const Result<Source> source = get_source(arguments, /*frames=*/3, code);
   if (!source) return complain(source.error().message(), code);
   const Diagnosis diagnosis = diagnose(source->report);
   code = needs_hands(source->report) ? kFailure : kFine;

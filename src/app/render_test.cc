@@ -115,10 +115,12 @@ TEST_F(Rendering, SampledReportSaysSo) {
 TEST_F(Rendering, CsvHasARowForEachValueAndQuotes) {
   const std::string text = render_csv(report("hostile"));
   EXPECT_EQ(text.find("device,hw_id,metric,attributes,value,unit,state,age_seconds\n"), 0u);
-  EXPECT_NE(text.find("0,GPU-00000000,hw.power,accelmon.power.reading=instant;accelmon.power.scope=gpu,74,W,ok,0.4\n"),
-            std::string::npos);
+  EXPECT_NE(
+      text.find("0,GPU-00000000,hw.power,accelmon.power.reading=instant;accelmon.power.scope=gpu,74,W,ok,0.400\n"),
+      std::string::npos);
   EXPECT_NE(text.find("python3, \"\"x\"\";process.pid=1\","), std::string::npos);
-  EXPECT_NE(text.find("host,,system.paging.usage,system.paging.state=used,,By,no_permission,0.4\n"), std::string::npos);
+  EXPECT_NE(text.find("host,,system.paging.usage,system.paging.state=used,,By,no_permission,0.400\n"),
+            std::string::npos);
 }
 
 TEST_F(Rendering, DoctorJsonHasStableKeys) {

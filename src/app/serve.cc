@@ -1,3 +1,6 @@
+#include <poll.h>
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdlib>
 
@@ -17,6 +20,13 @@ void on_stop(int) {
 }
 void on_reload(int) {
   served->reload();
+}
+
+// A terminal that was told to stop (Ctrl-S) or a full pipe must not hold up the agent: the banner is then left out.
+bool writable(int fd) {
+  constexpr int kPatienceMs = 500;
+  pollfd ready{fd, POLLOUT, 0};
+  return ::poll(&ready, 1, kPatienceMs) == 1 && (ready.revents & POLLOUT) != 0;
 }
 
 void handle(int signal, void (*handler)(int)) {
@@ -45,7 +55,7 @@ int run_serve(const Arguments& arguments) {
     const Result<Report> report = parse_report((*agent)->status_json(false));
     const char* command = std::getenv("ACCELMON_COMMAND");
     // Nobody may be reading; the agent serves all the same.
-    if (report)
+    if (report && writable(STDOUT_FILENO))
       (void)print(render_banner(*report, settings->scenario, command != nullptr ? command : "accelmon serve"));
   });
   handle(SIGTERM, SIG_IGN);

@@ -16,7 +16,6 @@ constexpr const char* kConfigPath = "/etc/accelmon/accelmon.toml";
 constexpr const char* kSystemSocket = "/run/accelmon/accelmon.sock";
 constexpr Nanos kAskTimeout = 5 * kSecond;
 constexpr Nanos kSampleTimeout = 4 * kSecond;
-constexpr uint64_t kSampleFrames = 2;  // a rate needs two
 
 // Which options overrule which keys.
 constexpr std::pair<std::string_view, std::string_view> kOverrides[] = {
@@ -150,7 +149,7 @@ Result<std::string> ask(const std::vector<std::string>& endpoints, std::string_v
   return fail(Code::absent, "no agent listens on " + where + "; 'accelmon serve' starts one, --socket names another");
 }
 
-Result<Source> get_source(const Arguments& arguments, int& code) {
+Result<Source> get_source(const Arguments& arguments, uint64_t frames, int& code) {
   Result<Settings> settings = read_settings(arguments, code);
   if (!settings) return fail(settings.error());
   code = kFailure;
@@ -175,7 +174,7 @@ Result<Source> get_source(const Arguments& arguments, int& code) {
   settings->config.log_level = LogLevel::error;
   Result<std::unique_ptr<Agent>> agent = Agent::create(agent_options(*settings, /*serve=*/false));
   if (!agent) return fail(agent.error());
-  (void)(*agent)->wait_for_frames(kSampleFrames, kSampleTimeout);
+  (void)(*agent)->wait_for_frames(frames, kSampleTimeout);
   source.json = (*agent)->status_json();
   Result<Report> report = parse_report(source.json);
   if (!report) return fail(report.error());

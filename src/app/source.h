@@ -41,7 +41,7 @@ struct Source {
 };
 
 // The report of the running agent or, where none runs or the command line asks for other devices than its, of an agent
-// that lives for two polls.
-Result<Source> get_source(const Arguments& arguments, int& code);
+// that lives for `frames` polls (a rate needs two, a performance counter sometimes three).
+Result<Source> get_source(const Arguments& arguments, uint64_t frames, int& code);
 
 }  // namespace accelmon

@@ -19,7 +19,7 @@ Result<std::string> metrics_page(const Source& source) {
 
 int run_status(const Arguments& arguments) {
   int code = kFine;
-  const Result<Source> source = get_source(arguments, code);
+  const Result<Source> source = get_source(arguments, /*frames=*/2, code);
   if (!source) return complain(source.error().message(), code);
   code = needs_hands(source->report) ? kFailure : kFine;
   const std::string format = arguments.value("--format", "table");

@@ -335,7 +335,7 @@ void csv_row(std::string& out, std::string_view device, std::string_view id, con
   out += csv_field(device) + "," + csv_field(id) + "," + csv_field(value.metric) + "," + csv_field(attributes) + ",";
   if (value.value) append_number(out, *value.value);
   out += "," + csv_field(value.unit) + "," + csv_field(value.state) + ",";
-  if (value.age) append_number(out, *value.age);
+  if (value.age) out += fixed(*value.age, 3);
   out += "\n";
 }
 
