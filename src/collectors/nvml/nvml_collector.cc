@@ -132,7 +132,8 @@ Status NvmlCollector::enumerate_all() {
   count_ = found->count;
   known_.clear();
   for (const auto& reader : readers_)
-    if (!reader->is_part()) known_.push_back(KnownGpu{reader->identity(), reader->pci_address()});
+    if (!reader->is_part())
+      known_.push_back(KnownGpu{reader->identity(), reader->pci_address(), !reader->identity().index.empty()});
   watch_events();
   enumerate_due_ = false;
   paused_ = 0;

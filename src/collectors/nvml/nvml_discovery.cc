@@ -83,7 +83,8 @@ void identify(Host& host, Gpu& gpu, U32 index, Ids& ids) {
 void identify_missing(Host& host, std::vector<Gpu>& gpus, U32 index, const std::vector<KnownGpu>& known, Ids& ids) {
   Gpu& gpu = gpus[index];
   std::string before;
-  if (known.size() == gpus.size()) {
+  const auto listed = std::count_if(known.begin(), known.end(), [](const KnownGpu& one) { return one.listed; });
+  if (static_cast<size_t>(listed) == gpus.size()) {
     gpu.identity = known[index].identity;
     gpu.pci = known[index].pci_address;
     before = gpu.identity.id;
@@ -99,6 +100,30 @@ void identify_missing(Host& host, std::vector<Gpu>& gpus, U32 index, const std::
   gpu.identity.vendor = kVendor;
   gpu.identity.index = std::to_string(index);
   gpu.identity.id = ids.unique({before, gpu.pci, fallback_id(index)});
+}
+
+// Those that were here before, that the driver still holds, and that NVML does not count any more: they fell off the
+// bus. Devices that were handed to another driver, or taken out, are not among them.
+void add_vanished(Host& host, const std::vector<Gpu>& gpus, const std::vector<KnownGpu>& known, Ids& ids,
+                  std::vector<std::unique_ptr<DeviceReader>>& readers) {
+  std::vector<PciDevice> on_bus;
+  for (const KnownGpu& before : known) {
+    const bool here = std::any_of(gpus.begin(), gpus.end(), [&](const Gpu& gpu) {
+      return gpu.identity.id == before.identity.id || (!gpu.pci.empty() && gpu.pci == before.pci_address);
+    });
+    if (here) continue;
+    if (on_bus.empty()) on_bus = nvidia_pci_devices(host.sysfs);
+    const bool held = std::any_of(on_bus.begin(), on_bus.end(), [&](const PciDevice& device) {
+      return device.address == before.pci_address && device.driver == kVendor;
+    });
+    if (!held) continue;
+    Device identity = before.identity;
+    identity.id = ids.unique({identity.id});
+    identity.index.clear();  // those behind it have moved up
+    auto reader = std::make_unique<DeviceReader>(host, nullptr, std::move(identity), before.pci_address);
+    reader->fail(kGpuNotFound, "the driver holds its PCI device and no longer lists the GPU, which was here before");
+    readers.push_back(std::move(reader));
+  }
 }
 
 struct Partition {
@@ -201,9 +226,9 @@ tl::expected<Enumeration, int> enumerate(Host& host, const std::vector<KnownGpu>
   for (U32 index = 0; index < gpus.size(); ++index)
     if (gpus[index].handle == nullptr) identify_missing(host, gpus, index, known, ids);
 
-  for (Gpu& gpu : gpus) {
-    const std::string index = gpu.identity.index;
-    auto reader = std::make_unique<DeviceReader>(host, gpu.handle, std::move(gpu.identity), gpu.pci);
+  for (const Gpu& gpu : gpus) {
+    const std::string& index = gpu.identity.index;
+    auto reader = std::make_unique<DeviceReader>(host, gpu.handle, gpu.identity, gpu.pci);
     DeviceReader& whole = *reader;
     result.readers.push_back(std::move(reader));
     if (gpu.handle == nullptr) {
@@ -220,6 +245,7 @@ tl::expected<Enumeration, int> enumerate(Host& host, const std::vector<KnownGpu>
       if (result.readers[i]->fatal() != 0) return tl::unexpected<int>(result.readers[i]->fatal());
     }
   }
+  add_vanished(host, gpus, known, ids, result.readers);
   return result;
 }
 

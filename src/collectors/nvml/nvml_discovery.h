@@ -17,17 +17,19 @@ namespace accelmon::nvml {
 struct KnownGpu {
   Device identity;
   std::string pci_address;
+  bool listed = true;  // NVML had an index for it
 };
 
 struct Enumeration {
   // GPUs in the order of their index, each followed by its partitions. Those that NVML counts and does not hand out are
-  // among them. All are probed.
+  // among them; last come those that it has ceased to count although the bus still shows them to be its own. All are
+  // probed.
   std::vector<std::unique_ptr<DeviceReader>> readers;
   U32 count = 0;  // of GPUs, as NVML has it
 };
 
-// Lists and probes everything. `known` are the GPUs of the discovery before, by index. An error is the code of NVML
-// that ended it: the library is lost.
+// Lists and probes everything. `known` are the GPUs of the discovery before, the listed ones first and by index. An
+// error is the code of NVML that ended it: the library is lost.
 tl::expected<Enumeration, int> enumerate(Host& host, const std::vector<KnownGpu>& known);
 
 // Whether a GPU's partitions are still `parts`, in this order. Allocates nothing.

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "collectors/nvml/nvml_library.h"
 #include "collectors/nvml/nvml_simulated.h"
 
@@ -340,6 +342,122 @@ TEST_F(Simulated, NarrowCountersGrowOn) {
   EXPECT_GT(before, 2 * 4.4e12);
 }
 
+// Parts of /sys for one device.
+class WithBus : public Simulated {
+ protected:
+  WithBus() {
+    std::string pattern = testing::TempDir() + "accelmon_bus_XXXXXX";
+    sysfs = ::mkdtemp(pattern.data());
+    make_collector();
+  }
+  ~WithBus() override {
+    collector.reset();
+    std::filesystem::remove_all(sysfs);
+  }
+  void write(const std::string& address, const std::string& file, const std::string& text) {
+    const std::string path = sysfs + "/bus/pci/devices/" + address + "/" + file;
+    std::filesystem::create_directories(std::filesystem::path(path).parent_path());
+    std::ofstream(path) << text << "\n";
+  }
+  void bind(const std::string& address, const std::string& driver) {
+    write(address, "vendor", "0x10de");
+    write(address, "class", "0x030200");
+    std::filesystem::create_directories(sysfs + "/bus/pci/drivers/" + driver);
+    std::filesystem::create_directory_symlink("../../drivers/" + driver,
+                                              sysfs + "/bus/pci/devices/" + address + "/driver");
+  }
+};
+
+TEST_F(WithBus, ASleepingGpuIsNotWoken) {
+  write("0000:01:00.0", "power/control", "auto");
+  write("0000:01:00.0", "power/runtime_status", "active");
+  write("0000:01:00.0", "numa_node", "1");
+  ASSERT_TRUE(start("rtx4090"));
+  EXPECT_EQ(info_of(0, AttributeId::numa_node), "1");
+  poll();
+  EXPECT_EQ(state(MetricId::gpu_utilization, 0, {kGeneral}), State::ok);
+  write("0000:01:00.0", "power/runtime_status", "suspended");
+  const uint64_t before = vendor_calls();
+  poll(1);
+  EXPECT_EQ(vendor_calls(), before + 1) << "only the kernel was asked";
+  EXPECT_EQ(state(MetricId::gpu_utilization, 0, {kGeneral}), State::not_ready);
+  EXPECT_EQ(state(MetricId::power_limit, 0), State::not_ready);
+  EXPECT_EQ(value(MetricId::hw_status, 0, {kOk}), 1);
+  write("0000:01:00.0", "power/runtime_status", "active");
+  poll(1);
+  EXPECT_EQ(state(MetricId::gpu_utilization, 0, {kGeneral}), State::ok);
+  EXPECT_EQ(state(MetricId::power_limit, 0), State::ok) << "all tiers were empty";
+}
+
+TEST_F(WithBus, AGpuThatTheDriverCeasesToListKeepsItsRow) {
+  ASSERT_TRUE(start("h100x8"));
+  poll_twice();
+  const Device known = catalog.devices[0];
+  bind("0000:1b:00.0", "nvidia");
+  bind("0000:43:00.0", "vfio-pci");  // given to a virtual machine on purpose
+  write_scenario("h100-mig");        // a machine with one GPU, at the address of the first
+  ASSERT_TRUE(poll_until_rediscovered());
+  for (const Device& device : catalog.devices) EXPECT_NE(device.id, known.id) << "another GPU sits there now";
+
+  collector->release();
+  make_collector();
+  ASSERT_TRUE(start("h100x8"));
+  poll_twice();
+  bind("0000:9d:00.0", "nvidia");
+  write_scenario("h100-mig");
+  const std::string gone = catalog.devices[4].id;
+  ASSERT_TRUE(poll_until_rediscovered());
+  ASSERT_EQ(catalog.devices.size(), 6u);
+  EXPECT_EQ(catalog.devices[5].id, gone);
+  EXPECT_EQ(catalog.devices[5].index, "");
+  poll();
+  EXPECT_EQ(value(MetricId::hw_status, 5, {kFailed}), 1);
+  EXPECT_THAT(why_absent(MetricId::hw_status, 5), HasSubstr("no longer lists"));
+  // It stays, until it comes back.
+  write_scenario("h100x8");
+  ASSERT_TRUE(poll_until_rediscovered());
+  EXPECT_EQ(catalog.devices.size(), 8u);
+  EXPECT_EQ(catalog.devices[4].id, gone);
+}
+
+std::string partitioned(const std::string& instances) {
+  return "[scenario]\nname = \"mig\"\ndriver_version = \"590.48.01\"\ncuda_version = \"13.1\"\n"
+         "[[device]]\nname = \"NVIDIA Test\"\narchitecture = \"hopper\"\nmemory.total_mib = 80000\n"
+         "power.limit_w = 100\ngpm.sm = 5\nmig.enabled = true\nmig.most = 7\n" +
+         instances;
+}
+std::string instance(int gpu, int compute, const std::string& profile) {
+  return "[[device.mig.instance]]\nprofile = \"" + profile + "\"\ngpu_instance = " + std::to_string(gpu) +
+         "\ncompute_instance = " + std::to_string(compute) + "\ngpu_slices = 2\nmemory_mib = 10000\ngpm.sm = 50\n";
+}
+
+TEST_F(Simulated, PartitionsThatShareAnInstanceAreNotMeasuredAsOne) {
+  write_text(partitioned(instance(1, 0, "1c.2g.20gb") + instance(1, 1, "1c.2g.20gb") + instance(2, 0, "2g.20gb")));
+  ASSERT_TRUE(discover()) << error.message();
+  ASSERT_EQ(catalog.devices.size(), 4u);
+  poll_twice();
+  EXPECT_EQ(count(MetricId::gpu_sm_activity, 1), 0);
+  EXPECT_THAT(why_absent(MetricId::gpu_sm_activity, 1), HasSubstr("share this GPU instance"));
+  EXPECT_EQ(count(MetricId::gpu_sm_activity, 2), 0);
+  EXPECT_DOUBLE_EQ(value(MetricId::gpu_sm_activity, 3), 0.5);
+}
+
+TEST_F(Simulated, APartitionIsTakenApartAndAnotherMade) {
+  write_text(partitioned(instance(1, 0, "2g.20gb") + instance(2, 0, "2g.20gb")));
+  ASSERT_TRUE(discover()) << error.message();
+  poll_twice();
+  const std::string kept = catalog.devices[1].id;
+  write_text(partitioned(instance(1, 0, "2g.20gb") + instance(5, 0, "1g.10gb")));
+  // Its handle is refused, which is found out in the fast tier.
+  ASSERT_TRUE(poll_until_rediscovered(1));
+  ASSERT_EQ(catalog.devices.size(), 3u);
+  EXPECT_EQ(catalog.devices[1].id, kept);
+  EXPECT_EQ(info_of(2, AttributeId::partition_profile), "1g.10gb");
+  poll_twice();
+  EXPECT_EQ(state(MetricId::gpu_memory_usage, 2), State::ok);
+  EXPECT_EQ(poll(), PollResult::ok);
+}
+
 TEST_F(Simulated, StatusOfTheSick) {
   ASSERT_TRUE(start("sick"));
   poll_twice();
@@ -352,6 +470,8 @@ TEST_F(Simulated, StatusOfTheSick) {
 
 TEST_F(Simulated, LinksOfADeviceAreSummedUnlessEachIsAskedFor) {
   const Attribute all{AttributeId::link, "all"};
+  // One time for both loads of the library, so that its counters go on.
+  ::setenv("ACCELMON_SIM_EPOCH_NS", std::to_string(real_clock().monotonic() - 100 * kSecond).c_str(), 1);
   ASSERT_TRUE(start("sick"));
   poll_twice();
   double each = 0;
@@ -371,6 +491,7 @@ TEST_F(Simulated, LinksOfADeviceAreSummedUnlessEachIsAskedFor) {
   EXPECT_EQ(value(MetricId::link_errors, 5, {all, {AttributeId::error_type, "crc"}}), errors);
   EXPECT_EQ(value(MetricId::link_up, 5, {all}), 0) << "link 3 is down";
   EXPECT_EQ(value(MetricId::link_up, 0, {all}), 1);
+  ::unsetenv("ACCELMON_SIM_EPOCH_NS");
 }
 
 TEST_F(Simulated, PendingRemapsDegrade) {

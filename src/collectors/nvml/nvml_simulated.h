@@ -49,7 +49,7 @@ class Simulated : public testing::Test {
     collector = make_nvml_collector({*calls,
                                      clock,
                                      {{"library", library_path()},
-                                      {"sysfs", "/nonexistent"},
+                                      {"sysfs", sysfs},
                                       {"procfs", "/nonexistent"},
                                       {"each_nvlink", each_nvlink}}});
   }
@@ -173,6 +173,7 @@ class Simulated : public testing::Test {
     return n;
   }
 
+  std::string sysfs = "/nonexistent";
   std::unique_ptr<CallMeter> calls;
   std::unique_ptr<Collector> collector;
   Catalog catalog;
