@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <charconv>
 #include <cmath>
 #include <limits>
+#include <random>
 
 namespace accelmon {
 namespace {
@@ -54,6 +56,34 @@ TEST(Text, NumbersReadBackExactly) {
   append_number(text, -HUGE_VAL);
   append_number(text, 80.0);
   EXPECT_EQ(text, "NaN+Inf-Inf80");
+}
+
+TEST(Text, NumbersAreTheShortestThereAre) {
+  std::mt19937_64 random(11);
+  const auto shortest = [](double value) {
+    char buffer[40];
+    return std::string(buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr);
+  };
+  for (int i = 0; i < 400'000; ++i) {
+    double value = 0;
+    switch (i % 5) {
+      case 0: value = static_cast<double>(random() % 1'000'000'000) / 1e6; break;
+      case 1: value = static_cast<double>(random() % 1'000'000) * 0.001; break;
+      case 2: value = static_cast<double>(random() % 2'000'000'000'000'000) * 1e-6; break;
+      case 3: value = static_cast<double>(random()) / 1.8e19 * 1e3; break;
+      default: value = std::nextafter(static_cast<double>(random() % 100'000) / 100, i % 2 == 0 ? 0 : 1e9); break;
+    }
+    if (value == std::floor(value)) continue;
+    if (i % 7 == 0) value = -value;
+    std::string text;
+    append_number(text, value);
+    ASSERT_EQ(text, shortest(value));
+  }
+  for (double value : {0.001, 0.0001, 0.000999, 999999999.999999, 1000000000.5, 0.5, 1.000001, 1.0000001}) {
+    std::string text;
+    append_number(text, value);
+    EXPECT_EQ(text, shortest(value));
+  }
 }
 
 TEST(Text, WholeStringsOnly) {
