@@ -128,7 +128,8 @@ class CollectorSlot {
   Heartbeat* heartbeat_ = nullptr;
   MessageReader reader_;
   bool greeted_ = false;
-  bool stopping_ = false;  // we asked it to end
+  bool stopping_ = false;       // it ends, or is asked to
+  bool asked_to_stop_ = false;  // by us
   bool restart_at_once_ = false;
   Nanos spawned_at_ = 0;
   Nanos killed_at_ = 0;  // 0: not killed
