@@ -11,7 +11,8 @@ namespace accelmon {
 namespace {
 
 constexpr size_t kMaxLabelBytes = 256;
-constexpr size_t kMaxNumberBytes = 32;
+constexpr size_t kMaxNumberBytes = 24;     // "-2.2250738585072014e-308"
+constexpr size_t kNumberBufferBytes = 32;  // what write_number() wants to find
 constexpr size_t kFormats = 2;
 constexpr std::string_view kEnd = "# EOF\n";
 
@@ -277,7 +278,7 @@ void Exposition::Plan::build(const Snapshot& snapshot) {
   prefixes.shrink_to_fit();
   entries.shrink_to_fit();
   bound = prefixes.size() + entries.size() * (kMaxNumberBytes + 1) + std::max(headers[0].size(), headers[1].size()) +
-          kEnd.size();
+          kEnd.size() + kNumberBufferBytes;
 }
 
 // A frame of another generation than its catalog's, or of another length, is not rendered at all.
