@@ -64,12 +64,19 @@ std::vector<FieldNumber> DeviceReader::offer_fields(std::vector<FieldOffer> offe
     if (fails(number.code)) return numbers;
     numbers.push_back(number);
     if (offer.request.adds) {
-      // A part of the series before it: where that is, so is this.
-      if (is_unsupported(number.code) || summed_slot < 0) continue;
-      FieldRequest part = offer.request;
-      part.slot = summed_slot;
-      fields_[static_cast<size_t>(offer.tier)].add(part);
-      continue;
+      if (is_unsupported(number.code)) continue;
+      if (summed_slot >= 0) {
+        // A part of the series before it: where that is, so is this.
+        FieldRequest part = offer.request;
+        part.slot = summed_slot;
+        fields_[static_cast<size_t>(offer.tier)].add(part);
+        continue;
+      }
+      // The first part that the device has begins the sum.
+      offer.request.adds = false;
+      std::erase_if(absences_, [&](const Absence& absence) {
+        return absence.metric == offer.output.metric && absence.state == State::unsupported;
+      });
     }
     summed_slot = -1;
     if (is_unsupported(number.code)) {

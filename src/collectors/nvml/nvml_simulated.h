@@ -46,12 +46,10 @@ class Simulated : public testing::Test {
                       const std::string& each_nvlink = "true") {
     collector.reset();
     calls = std::make_unique<CallMeter>(clock, heartbeat);
-    collector = make_nvml_collector({*calls,
-                                     clock,
-                                     {{"library", library_path()},
-                                      {"sysfs", sysfs},
-                                      {"procfs", "/nonexistent"},
-                                      {"each_nvlink", each_nvlink}}});
+    collector = make_nvml_collector(
+        {*calls,
+         clock,
+         {{"library", library_path()}, {"sysfs", sysfs}, {"procfs", "/nonexistent"}, {"each_nvlink", each_nvlink}}});
   }
 
   // The scenario of that name, with `more` at its end (faults, processes).
