@@ -1,7 +1,7 @@
 // The configuration: what the TOML file and the command line can say.
 //
-// One table in config.cc (key, type, default, meaning) drives the parser, its error messages and docs/configuration.md.
-// Threads: values. A Config is immutable once the agent runs; a reload makes a new one.
+// One table (config_table.cc: key, type, default, meaning) drives the parser, its error messages and
+// docs/configuration.md. Threads: values. A Config is immutable once the agent runs; a reload makes a new one.
 #pragma once
 
 #include <cstdint>

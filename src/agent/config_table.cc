@@ -461,7 +461,7 @@ Status set_config_value(Config& config, std::string_view path, std::string_view 
 std::string configuration_markdown() {
   std::string out =
       "# Configuration\n\n"
-      "<!-- Made by `accelmon config --markdown` from the table in src/agent/config.cc; change it there. -->\n\n"
+      "<!-- Made by `accelmon config --markdown` from the table in src/agent/config_table.cc; change it there. -->\n\n"
       "`accelmon serve --config FILE` reads a TOML file; without `--config` it reads `/etc/accelmon/accelmon.toml` "
       "where\n"
       "that exists. Every key has a default, so no file is needed. What the command line says wins over the file.\n"

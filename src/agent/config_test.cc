@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "agent/agent.h"
+
 namespace accelmon {
 namespace {
 
@@ -38,6 +40,12 @@ TEST(Config, NothingWrittenMeansTheDefaults) {
   EXPECT_TRUE(config.collectors.at("nvml").enabled);
   EXPECT_TRUE(config.collectors.at("host").enabled);
   EXPECT_TRUE(config.collectors.at("nvml").options.empty());
+}
+
+TEST(Config, KnowsTheCollectorsOfThisBuild) {
+  const Config config = default_config();
+  for (const KnownCollector& one : known_collectors()) EXPECT_EQ(config.collectors.count(one.name), 1u) << one.name;
+  EXPECT_EQ(config.collectors.size(), known_collectors().size());
 }
 
 TEST(Config, ReadsEveryKey) {
@@ -188,9 +196,9 @@ TEST(Config, UnknownKeysGetTheNearestKnownOne) {
   EXPECT_EQ(error_of("[pol]\n"), "a.toml:1:2: unknown section [pol]; did you mean [poll]?");
   EXPECT_EQ(error_of("[collectors.amd]\nenabled = true\n"),
             "a.toml:2:1: unknown key \"collectors.amd.enabled\"; the collectors are nvml, host");
-  EXPECT_EQ(
-      error_of("[collectors.nvml]\nquux = true\n"),
-      "a.toml:2:1: unknown key \"collectors.nvml.quux\"; [collectors.nvml] knows enabled, library, procfs, sysfs, each_nvlink");
+  EXPECT_EQ(error_of("[collectors.nvml]\nquux = true\n"),
+            "a.toml:2:1: unknown key \"collectors.nvml.quux\"; [collectors.nvml] knows enabled, library, procfs, "
+            "sysfs, each_nvlink");
   EXPECT_EQ(error_of("quux = true\n"),
             "a.toml:1:1: unknown key \"quux\"; the sections are listen, poll, smoothing, store, exposition, log and "
             "collectors.NAME");

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/text.h"
 #include "base/wire.h"
 
 namespace accelmon {
@@ -52,6 +51,19 @@ void get_attributes(WireReader& r, std::vector<Attribute>& attributes) {
     attribute.value = r.text(kMaxTextBytes);
     attributes.push_back(std::move(attribute));
   }
+}
+
+// They become label values: printable, not empty, and no two alike, which would be two series of one key.
+template <class List, class Name>
+bool names_sound(const List& list, Name name) {
+  for (size_t i = 0; i < list.size(); ++i) {
+    const std::string& text = name(list[i]);
+    if (text.empty() || !std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f; }))
+      return false;
+    for (size_t j = 0; j < i; ++j)
+      if (name(list[j]) == text) return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -209,35 +221,35 @@ void write_stats(std::string& out, uint64_t missed_ticks, const CallMeter& meter
 bool read_stats(std::string_view body, CollectorStats& stats) {
   WireReader r(body);
   stats.missed_ticks = r.get<uint64_t>();
+  // Names seldom change: those that stand already have been looked at.
+  bool known = true;
+  const auto name_into = [&](std::string& name) {
+    const std::string_view text = r.text(64);
+    if (name == text) return;
+    name = text;
+    known = false;
+  };
   const uint32_t calls = r.count(kMaxCalls, 28);
+  known = known && calls == stats.calls.size();
   stats.calls.resize(calls);
   for (CallStats& call : stats.calls) {
-    call.name = r.text(64);
+    name_into(call.name);
     call.calls = r.get<uint64_t>();
     call.time = r.get<Nanos>();
     call.longest = r.get<Nanos>();
   }
   const uint32_t errors = r.count(kMaxErrorCodes, 12);
+  known = known && errors == stats.errors.size();
   stats.errors.resize(errors);
   for (auto& [code, count] : stats.errors) {
-    code = r.text(64);
+    name_into(code);
     count = r.get<uint64_t>();
   }
   if (!r.done()) return false;
-  // They become label values: short, printable and not empty.
-  const auto sound = [](const std::string& name) { return !name.empty() && printable(name, 64) == name; };
-  for (const CallStats& call : stats.calls)
-    if (!sound(call.name)) return false;
-  for (const auto& [code, count] : stats.errors)
-    if (!sound(code)) return false;
-  // Two entries of one name would become two series of one key.
-  for (size_t i = 0; i < stats.calls.size(); ++i)
-    for (size_t j = i + 1; j < stats.calls.size(); ++j)
-      if (stats.calls[i].name == stats.calls[j].name) return false;
-  for (size_t i = 0; i < stats.errors.size(); ++i)
-    for (size_t j = i + 1; j < stats.errors.size(); ++j)
-      if (stats.errors[i].first == stats.errors[j].first) return false;
-  return true;
+  return known || (names_sound(
+                       stats.calls, [](const CallStats& call) -> auto& { return call.name; }) &&
+                   names_sound(
+                       stats.errors, [](const auto& error) -> auto& { return error.first; }));
 }
 
 void write_event(std::string& out, const Event& event) {

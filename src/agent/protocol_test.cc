@@ -177,6 +177,13 @@ TEST(Protocol, TwoCallsOfOneNameAreRefused) {
   bytes[at + 1] = '1';
   CollectorStats stats;
   EXPECT_FALSE(read_stats(std::string_view(bytes).substr(12), stats));
+  bytes[at + 1] = '\n';
+  EXPECT_FALSE(read_stats(std::string_view(bytes).substr(12), stats)) << "a control character";
+  bytes[at + 1] = '2';
+  EXPECT_TRUE(read_stats(std::string_view(bytes).substr(12), stats));
+  EXPECT_TRUE(read_stats(std::string_view(bytes).substr(12), stats)) << "the same again";
+  bytes[at + 1] = '1';
+  EXPECT_FALSE(read_stats(std::string_view(bytes).substr(12), stats)) << "known names, then twice the same";
 }
 
 }  // namespace

@@ -7,7 +7,6 @@
 #include <exception>
 
 #include "agent/agent.h"
-#include "agent/config.h"
 #include "app/command.h"
 #include "base/text.h"
 
@@ -42,36 +41,6 @@ int complain(std::string_view message, int code) {
   // Nothing is to be done where even standard error cannot be written; the exit code still tells.
   (void)write_all(STDERR_FILENO, "accelmon: " + std::string(message) + "\n");
   return code;
-}
-
-int run_completion(const Arguments& arguments) {
-  if (arguments.words().front() != "bash")
-    return complain("completion for '" + printable(arguments.words().front(), 60) + "' is unknown. Known: bash.",
-                    kWrongUse);
-  return print(bash_completion());
-}
-
-int run_version(const Arguments&) {
-  return print("accelmon " ACCELMON_VERSION "\n");
-}
-
-int run_help(const Arguments& arguments) {
-  if (arguments.has("--man")) return print(man_page());
-  if (arguments.words().empty()) return print(main_help());
-  const Verb* verb = find_verb(arguments.words().front());
-  if (verb == nullptr) return complain(unknown_verb(arguments.words().front()), kWrongUse);
-  return print(verb_help(*verb));
-}
-
-int run_config(const Arguments& arguments) {
-  if (arguments.has("--markdown")) return print(configuration_markdown());
-  const auto& words = arguments.words();
-  if (words.empty()) return print(verb_help(*find_verb("config")), kWrongUse);
-  if (words.front() != "check" || words.size() != 2)
-    return complain("write 'accelmon config check FILE' or 'accelmon config --markdown'", kWrongUse);
-  const Result<Config> config = load_config(words[1]);
-  if (!config) return complain(config.error().message(), kFailure);
-  return print("ok\n");
 }
 
 int run_app(int argc, char** argv) {

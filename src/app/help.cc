@@ -144,4 +144,23 @@ std::string unknown_verb(std::string_view word) {
   return text + "; see 'accelmon help'";
 }
 
+int run_completion(const Arguments& arguments) {
+  if (arguments.words().front() != "bash")
+    return complain("completion for '" + printable(arguments.words().front(), 60) + "' is unknown. Known: bash.",
+                    kWrongUse);
+  return print(bash_completion());
+}
+
+int run_version(const Arguments&) {
+  return print("accelmon " ACCELMON_VERSION "\n");
+}
+
+int run_help(const Arguments& arguments) {
+  if (arguments.has("--man")) return print(man_page());
+  if (arguments.words().empty()) return print(main_help());
+  const Verb* verb = find_verb(arguments.words().front());
+  if (verb == nullptr) return complain(unknown_verb(arguments.words().front()), kWrongUse);
+  return print(verb_help(*verb));
+}
+
 }  // namespace accelmon

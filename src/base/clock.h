@@ -15,7 +15,9 @@ inline constexpr Nanos kMicrosecond = 1'000;
 inline constexpr Nanos kMillisecond = 1'000'000;
 inline constexpr Nanos kSecond = 1'000'000'000;
 
-inline constexpr double to_seconds(Nanos ns) { return static_cast<double>(ns) * 1e-9; }
+inline constexpr double to_seconds(Nanos ns) {
+  return static_cast<double>(ns) * 1e-9;
+}
 
 class Clock {
  public:

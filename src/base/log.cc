@@ -28,18 +28,30 @@ bool parse_log_level(std::string_view text, LogLevel& out) {
 
 std::string_view to_string(LogLevel level) {
   switch (level) {
-    case LogLevel::error: return "error";
-    case LogLevel::warn: return "warn";
-    case LogLevel::info: return "info";
-    case LogLevel::debug: return "debug";
+    case LogLevel::error:
+      return "error";
+    case LogLevel::warn:
+      return "warn";
+    case LogLevel::info:
+      return "info";
+    case LogLevel::debug:
+      return "debug";
   }
   return "info";
 }
 
-void set_log_level(LogLevel level) { g_level.store(level, std::memory_order_relaxed); }
-LogLevel log_level() { return g_level.load(std::memory_order_relaxed); }
-void set_log_fd(int fd) { g_fd.store(fd, std::memory_order_relaxed); }
-uint64_t lost_log_lines() { return g_lost.load(std::memory_order_relaxed); }
+void set_log_level(LogLevel level) {
+  g_level.store(level, std::memory_order_relaxed);
+}
+LogLevel log_level() {
+  return g_level.load(std::memory_order_relaxed);
+}
+void set_log_fd(int fd) {
+  g_fd.store(fd, std::memory_order_relaxed);
+}
+uint64_t lost_log_lines() {
+  return g_lost.load(std::memory_order_relaxed);
+}
 
 void log(LogLevel level, std::string_view area, std::string_view message) {
   if (level > log_level()) return;

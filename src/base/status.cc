@@ -7,17 +7,28 @@ namespace accelmon {
 
 std::string_view to_string(Code code) {
   switch (code) {
-    case Code::ok: return "ok";
-    case Code::absent: return "absent";
-    case Code::unsupported: return "unsupported";
-    case Code::no_permission: return "no_permission";
-    case Code::not_ready: return "not_ready";
-    case Code::invalid: return "invalid";
-    case Code::lost: return "lost";
-    case Code::timeout: return "timeout";
-    case Code::io: return "io";
-    case Code::exhausted: return "exhausted";
-    case Code::internal: return "internal";
+    case Code::ok:
+      return "ok";
+    case Code::absent:
+      return "absent";
+    case Code::unsupported:
+      return "unsupported";
+    case Code::no_permission:
+      return "no_permission";
+    case Code::not_ready:
+      return "not_ready";
+    case Code::invalid:
+      return "invalid";
+    case Code::lost:
+      return "lost";
+    case Code::timeout:
+      return "timeout";
+    case Code::io:
+      return "io";
+    case Code::exhausted:
+      return "exhausted";
+    case Code::internal:
+      return "internal";
   }
   return "unknown";
 }

@@ -58,6 +58,8 @@ using Result = tl::expected<T, Status>;
 inline tl::unexpected<Status> fail(Code code, std::string message) {
   return tl::unexpected<Status>(Status(code, std::move(message)));
 }
-inline tl::unexpected<Status> fail(Status status) { return tl::unexpected<Status>(std::move(status)); }
+inline tl::unexpected<Status> fail(Status status) {
+  return tl::unexpected<Status>(std::move(status));
+}
 
 }  // namespace accelmon

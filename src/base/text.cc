@@ -9,7 +9,9 @@
 namespace accelmon {
 namespace {
 
-bool blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+bool blank(char c) {
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
 
 template <class T, class... More>
 std::optional<T> whole(std::string_view text, More... more) {
@@ -43,9 +45,15 @@ std::string_view trim(std::string_view text) {
   return text;
 }
 
-std::optional<uint64_t> parse_u64(std::string_view text, int base) { return whole<uint64_t>(text, base); }
-std::optional<int64_t> parse_i64(std::string_view text) { return whole<int64_t>(text); }
-std::optional<double> parse_double(std::string_view text) { return whole<double>(text); }
+std::optional<uint64_t> parse_u64(std::string_view text, int base) {
+  return whole<uint64_t>(text, base);
+}
+std::optional<int64_t> parse_i64(std::string_view text) {
+  return whole<int64_t>(text);
+}
+std::optional<double> parse_double(std::string_view text) {
+  return whole<double>(text);
+}
 
 std::string_view next_word(std::string_view& rest) {
   size_t begin = 0;
@@ -65,19 +73,15 @@ std::string_view next_line(std::string_view& rest) {
 }
 
 Result<Nanos> parse_duration(std::string_view text) {
-  static constexpr std::array<UnitOf, 7> kUnits{{{"ns", 1.0},
-                                                 {"us", 1e3},
-                                                 {"ms", 1e6},
-                                                 {"s", 1e9},
-                                                 {"m", 60e9},
-                                                 {"h", 3600e9},
-                                                 {"d", 86400e9}}};
+  static constexpr std::array<UnitOf, 7> kUnits{
+      {{"ns", 1.0}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}, {"d", 86400e9}}};
   const auto value = scaled(text, kUnits);
   if (value && std::isfinite(*value) && *value >= 0 && *value < 9.2e18) return static_cast<Nanos>(std::llround(*value));
   const std::string shown = printable(text, 40);
   if (parse_double(text))
     return fail(Code::invalid, "\"" + shown + "\" has no unit; write \"" + shown + "ms\" or \"" + shown + "s\"");
-  return fail(Code::invalid, "\"" + shown + "\" is not a duration; write for example \"250ms\", \"1s\", \"10m\" or \"24h\"");
+  return fail(Code::invalid,
+              "\"" + shown + "\" is not a duration; write for example \"250ms\", \"1s\", \"10m\" or \"24h\"");
 }
 
 std::string format_duration(Nanos duration) {
@@ -137,8 +141,8 @@ char* write_number(char* out, double value) {
     const auto integer = static_cast<int64_t>(value);
     if (static_cast<double>(integer) == value) return std::to_chars(out, out + 32, integer).ptr;
   }
-  // What is measured in thousandths or percent. At most 15 digits, of which no two sequences give the same double: so if
-  // these do give `value`, they are the ones that the general form would find, four times slower.
+  // What is measured in thousandths or percent. At most 15 digits, of which no two sequences give the same double: so
+  // if these do give `value`, they are the ones that the general form would find, four times slower.
   const double size = value < 0 ? -value : value;
   if (size >= 0.001 && size < 1e9) {
     const auto millionths = static_cast<uint64_t>(size * 1e6 + 0.5);

@@ -67,11 +67,21 @@ TEST(Text, NumbersAreTheShortestThereAre) {
   for (int i = 0; i < 400'000; ++i) {
     double value = 0;
     switch (i % 5) {
-      case 0: value = static_cast<double>(random() % 1'000'000'000) / 1e6; break;
-      case 1: value = static_cast<double>(random() % 1'000'000) * 0.001; break;
-      case 2: value = static_cast<double>(random() % 2'000'000'000'000'000) * 1e-6; break;
-      case 3: value = static_cast<double>(random()) / 1.8e19 * 1e3; break;
-      default: value = std::nextafter(static_cast<double>(random() % 100'000) / 100, i % 2 == 0 ? 0 : 1e9); break;
+      case 0:
+        value = static_cast<double>(random() % 1'000'000'000) / 1e6;
+        break;
+      case 1:
+        value = static_cast<double>(random() % 1'000'000) * 0.001;
+        break;
+      case 2:
+        value = static_cast<double>(random() % 2'000'000'000'000'000) * 1e-6;
+        break;
+      case 3:
+        value = static_cast<double>(random()) / 1.8e19 * 1e3;
+        break;
+      default:
+        value = std::nextafter(static_cast<double>(random() % 100'000) / 100, i % 2 == 0 ? 0 : 1e9);
+        break;
     }
     if (value == std::floor(value)) continue;
     if (i % 7 == 0) value = -value;

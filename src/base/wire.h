@@ -14,14 +14,15 @@
 
 namespace accelmon {
 
-static_assert(std::endian::native == std::endian::little, "the wire format is the memory format of little-endian hosts");
+static_assert(std::endian::native == std::endian::little,
+              "the wire format is the memory format of little-endian hosts");
 
 class WireWriter {
  public:
   explicit WireWriter(std::string& out) : out_(out) {}
 
   template <class T>
-    requires std::is_trivially_copyable_v<T>
+  requires std::is_trivially_copyable_v<T>
   void put(T value) {
     char bytes[sizeof(T)];
     std::memcpy(bytes, &value, sizeof(T));
@@ -42,8 +43,7 @@ class WireReader {
   explicit WireReader(std::string_view data) : rest_(data) {}
 
   template <class T>
-    requires std::is_trivially_copyable_v<T>
-  T get() {
+  requires std::is_trivially_copyable_v<T> T get() {
     T value{};
     if (!take(sizeof(T))) return value;
     std::memcpy(&value, taken_.data(), sizeof(T));

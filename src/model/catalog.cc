@@ -7,9 +7,13 @@ namespace accelmon {
 namespace {
 
 // A text from a collector may hold anything but must stay short; what encoders cannot carry they escape.
-bool bounded(const std::string& text) { return text.size() <= kMaxTextBytes; }
+bool bounded(const std::string& text) {
+  return text.size() <= kMaxTextBytes;
+}
 
-Status broken(std::string what) { return Status(Code::invalid, "catalog: " + std::move(what)); }
+Status broken(std::string what) {
+  return Status(Code::invalid, "catalog: " + std::move(what));
+}
 
 }  // namespace
 

@@ -46,7 +46,7 @@ std::string_view to_string(Tier tier);
 
 struct Series {
   MetricId metric;
-  int32_t device = -1;                // index into Catalog::devices; -1: the host or the agent
+  int32_t device = -1;  // index into Catalog::devices; -1: the host or the agent
   Tier tier = Tier::fast;
   std::vector<Attribute> attributes;  // beyond those of the device, in the table's order
 

@@ -70,7 +70,9 @@ std::span<const MetricInfo> all_metrics();
 std::span<const AttributeInfo> all_attributes();
 const MetricInfo& info(MetricId id);
 const AttributeInfo& info(AttributeId id);
-inline size_t index(MetricId id) { return static_cast<size_t>(id); }
+inline size_t index(MetricId id) {
+  return static_cast<size_t>(id);
+}
 
 std::optional<MetricId> find_metric(std::string_view otel_name);
 std::optional<AttributeId> find_attribute(std::string_view otel_key);

@@ -7,33 +7,48 @@ namespace accelmon {
 
 std::string_view to_string(State state) {
   switch (state) {
-    case State::ok: return "ok";
-    case State::unsupported: return "unsupported";
-    case State::no_permission: return "no_permission";
-    case State::not_ready: return "not_ready";
-    case State::stale: return "stale";
-    case State::implausible: return "implausible";
-    case State::error: return "error";
+    case State::ok:
+      return "ok";
+    case State::unsupported:
+      return "unsupported";
+    case State::no_permission:
+      return "no_permission";
+    case State::not_ready:
+      return "not_ready";
+    case State::stale:
+      return "stale";
+    case State::implausible:
+      return "implausible";
+    case State::error:
+      return "error";
   }
   return "unknown";
 }
 
-std::string_view to_string(DeviceType type) { return type == DeviceType::gpu ? "gpu" : "gpu_partition"; }
+std::string_view to_string(DeviceType type) {
+  return type == DeviceType::gpu ? "gpu" : "gpu_partition";
+}
 
 std::string_view to_string(Tier tier) {
   switch (tier) {
-    case Tier::fast: return "fast";
-    case Tier::slow: return "slow";
-    case Tier::rare: return "rare";
+    case Tier::fast:
+      return "fast";
+    case Tier::slow:
+      return "slow";
+    case Tier::rare:
+      return "rare";
   }
   return "unknown";
 }
 
 std::string_view to_string(Severity severity) {
   switch (severity) {
-    case Severity::info: return "info";
-    case Severity::warning: return "warning";
-    case Severity::critical: return "critical";
+    case Severity::info:
+      return "info";
+    case Severity::warning:
+      return "warning";
+    case Severity::critical:
+      return "critical";
   }
   return "unknown";
 }

@@ -16,9 +16,9 @@
 namespace accelmon {
 
 struct SourceView {
-  std::string name;           // "nvml", "host", "agent"
-  CatalogPtr catalog;         // nullptr: the source has shown nothing yet
-  Recycled<Frame> frame;      // empty: likewise. Its generation is the catalog's
+  std::string name;       // "nvml", "host", "agent"
+  CatalogPtr catalog;     // nullptr: the source has shown nothing yet
+  Recycled<Frame> frame;  // empty: likewise. Its generation is the catalog's
 };
 
 struct Snapshot {

@@ -68,9 +68,17 @@ void HttpConnection::ready() {
   }
 }
 
-bool HttpConnection::may_be_evicted() const {
+bool HttpConnection::nothing_to_read() const {
   int pending = 0;
-  return phase_ == Phase::idle && ::ioctl(peer_.fd, FIONREAD, &pending) == 0 && pending == 0;
+  return ::ioctl(peer_.fd, FIONREAD, &pending) == 0 && pending == 0;
+}
+
+bool HttpConnection::may_be_evicted() const {
+  return phase_ == Phase::idle && nothing_to_read();
+}
+
+bool HttpConnection::stalls() const {
+  return phase_ == Phase::reading && nothing_to_read();
 }
 
 // Takes what has arrived. False: nothing to go on with (waiting again, or closed).

@@ -44,6 +44,8 @@ class HttpConnection {
   bool closed() const { return closed_; }
   // Idle, and nothing has arrived that was not read yet.
   bool may_be_evicted() const;
+  // Whether a request has begun, is not whole, and has nothing more to read.
+  bool stalls() const;
 
  protected:
   enum class Readiness : uint8_t { readable, writable };
@@ -61,6 +63,7 @@ class HttpConnection {
     draining,  // the last response is sent; what still comes is thrown away, or the kernel would reset the connection
   };
 
+  bool nothing_to_read() const;
   void enter(Phase phase, TimePoint deadline);
   bool receive();
   void go_on();

@@ -329,13 +329,23 @@ void Server::remove(Session& session) {
   open_.store(connections_.size(), std::memory_order_relaxed);
 }
 
-// Closes the connection that has been idle for the longest time. False when none is idle.
+// Closes the connection that has been idle for the longest time, else the one whose request has stalled for the longest
+// time: clients that send half a request and stop must not keep others out. False when there is neither.
 bool Server::evict() {
   Session* longest = nullptr;
   for (const auto& connection : connections_)
     if (connection->idle() && (longest == nullptr || connection->idle_since() < longest->idle_since()) &&
         connection->may_be_evicted())
       longest = connection.get();
+  if (longest == nullptr) {
+    // A request's deadline is its beginning and request_timeout.
+    const auto fair =
+        std::chrono::steady_clock::now() + std::chrono::nanoseconds(options_.request_timeout - options_.stalled_after);
+    for (const auto& connection : connections_)
+      if (!connection->refused() && connection->deadline() <= fair &&
+          (longest == nullptr || connection->deadline() < longest->deadline()) && connection->stalls())
+        longest = connection.get();
+  }
   if (longest == nullptr) return false;
   longest->close();
   evicted_.fetch_add(1, std::memory_order_relaxed);

@@ -2,7 +2,8 @@
 //
 // One thread, started by start(). It listens on a TCP address and, when asked, on a Unix socket. Bounds: header 8 KiB,
 // no body beyond `max_body`, `max_connections` open at once (at the bound the longest idle one is closed to make room;
-// where none is idle the new one gets 503), deadlines for a request to arrive (408), for a response to leave
+// where none is idle a request that stalls gives way, else the new one gets 503), deadlines for a request to arrive
+// (408), for a response to leave
 // (`request_timeout` and a second for each 64 KiB of body), and for an idle connection. What the handler throws is
 // logged and answered with 500. Date, Content-Length and Connection are the server's; the rest of the head is the
 // handler's. Threads: the handler runs in the server's thread (stack 256 KiB), one call at a time; it must not block.
@@ -56,6 +57,8 @@ struct HttpServerOptions {
   uint32_t max_connections = 64;
   Nanos idle_timeout = 60 * kSecond;
   Nanos request_timeout = 10 * kSecond;
+  // When every connection is taken and none is idle, a request that has been incomplete for so long gives way.
+  Nanos stalled_after = kSecond;
   size_t max_body = 4096;
 };
 

@@ -58,7 +58,7 @@ TEST(HttpServerAbuse, TwoHundredIdleConnectionsMakeRoom) {
 }
 
 TEST(HttpServerAbuse, WhoIsInTheMiddleOfARequestIsNotEvicted) {
-  const auto server = serve({.max_connections = 4});
+  const auto server = serve({.max_connections = 4, .stalled_after = 600 * kSecond});
   std::list<RawClient> busy;
   for (int i = 0; i < 4; ++i) {
     busy.emplace_back(server->address());
@@ -75,6 +75,22 @@ TEST(HttpServerAbuse, WhoIsInTheMiddleOfARequestIsNotEvicted) {
   RawClient after(server->address());
   EXPECT_EQ(after.get("/").status, 200u) << "now one of them is idle";
   EXPECT_EQ(server->counters().evicted, 1u);
+}
+
+TEST(HttpServerAbuse, RequestsThatStallGiveWay) {
+  const auto server = serve({.max_connections = 4, .request_timeout = 600 * kSecond, .stalled_after = 0});
+  std::list<RawClient> stalled;
+  for (int i = 0; i < 4; ++i) {
+    stalled.emplace_back(server->address());
+    stalled.back().send("GET / HTTP/1.1\r\nHost:");
+  }
+  ASSERT_TRUE(eventually([&] { return server->counters().open == 4; }));
+  // The server may not have read the halves yet, and then turns the first away.
+  EXPECT_TRUE(eventually([&] {
+    RawClient late(server->address());
+    return late.get("/").status == 200;
+  }));
+  EXPECT_GE(server->counters().evicted, 1u);
 }
 
 TEST(HttpServerAbuse, ACrowdBeyondTheBoundIsTurnedAwayAndForgotten) {

@@ -1,0 +1,18 @@
+#include "agent/config.h"
+
+#include "app/command.h"
+
+namespace accelmon {
+
+int run_config(const Arguments& arguments) {
+  if (arguments.has("--markdown")) return print(configuration_markdown());
+  const auto& words = arguments.words();
+  if (words.empty()) return print(verb_help(*find_verb("config")), kWrongUse);
+  if (words.front() != "check" || words.size() != 2)
+    return complain("write 'accelmon config check FILE' or 'accelmon config --markdown'", kWrongUse);
+  const Result<Config> config = load_config(words[1]);
+  if (!config) return complain(config.error().message(), kFailure);
+  return print("ok\n");
+}
+
+}  // namespace accelmon
