@@ -202,10 +202,14 @@ void write_stats(std::string& out, uint64_t missed_ticks, const CallMeter& meter
   Message m(out, MessageType::stats);
   WireWriter& w = m.writer;
   w.put(missed_ticks);
-  const auto calls = static_cast<uint32_t>(std::min(meter.calls().size(), kMaxCalls));
+  // Only those that were made: a library has many more that this machine never needs.
+  const auto made = [](const CallStats& call) { return call.calls != 0; };
+  auto calls = static_cast<uint32_t>(std::min<size_t>(
+      static_cast<size_t>(std::count_if(meter.calls().begin(), meter.calls().end(), made)), kMaxCalls));
   w.put(calls);
-  for (uint32_t i = 0; i < calls; ++i) {
-    const CallStats& call = meter.calls()[i];
+  for (const CallStats& call : meter.calls()) {
+    if (!made(call) || calls == 0) continue;
+    --calls;
     w.text(call.name);
     w.put(call.calls);
     w.put(call.time);

@@ -169,10 +169,12 @@ TEST(Protocol, FrameWithAnUnknownStateIsRefused) {
 
 TEST(Protocol, TwoCallsOfOneNameAreRefused) {
   CallMeter meter(real_clock());
-  meter.add("a1");
-  meter.add("a2");
+  meter.add("never made");
+  meter.measure(meter.add("a1"), [] {});
+  meter.measure(meter.add("a2"), [] {});
   std::string bytes;
   write_stats(bytes, 0, meter);
+  EXPECT_EQ(bytes.find("never made"), std::string::npos);
   const size_t at = bytes.find("a2");
   bytes[at + 1] = '1';
   CollectorStats stats;
