@@ -321,9 +321,10 @@ void CollectorSlot::fold_stats() {
     all[at].time = ended_totals_.calls[at].time + now.time;
     all[at].longest = std::max(ended_totals_.calls[at].longest, now.longest);
   }
-  for (const auto& [code, count] : stats_.errors) {
+  for (const auto& error : stats_.errors) {
+    const auto& [code, count] = error;
     auto& all = totals_.errors;
-    const auto found = std::find_if(all.begin(), all.end(), [&](const auto& e) { return e.first == code; });
+    const auto found = std::find_if(all.begin(), all.end(), [&](const auto& e) { return e.first == error.first; });
     const auto at = static_cast<size_t>(found - all.begin());
     if (found == all.end()) {
       if (all.size() >= kMaxErrorCodes) continue;
