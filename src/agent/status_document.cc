@@ -9,7 +9,7 @@ namespace {
 
 // Nanoseconds are noise to a reader; microseconds are not.
 double rounded(Nanos span) {
-  return static_cast<double>(span / kMicrosecond) * 1e-6;
+  return static_cast<double>(span / kMicrosecond) / 1e6;
 }
 
 void seconds_or_null(JsonWriter& json, std::string_view key, bool known, Nanos span) {
@@ -156,9 +156,9 @@ std::string status_document(const StatusInputs& in) {
   const Nanos wall = in.clock.wall();
   json.begin_object();
   json.key("version").text(in.version).key("pid").integer(::getpid());
-  json.key("started_at").number(static_cast<double>(in.self.started_wall() / kMillisecond) * 1e-3);
+  json.key("started_at").number(static_cast<double>(in.self.started_wall() / kMillisecond) / 1e3);
   json.key("uptime_seconds").number(rounded(wall - in.self.started_wall()));
-  json.key("now").number(static_cast<double>(wall / kMillisecond) * 1e-3);
+  json.key("now").number(static_cast<double>(wall / kMillisecond) / 1e3);
   json.key("hostname").text(in.hostname).key("address").text(in.address).key("socket").text(in.socket);
   json.key("simulated").boolean(in.simulated);
   json.key("poll").begin_object();
@@ -186,7 +186,7 @@ std::string status_document(const StatusInputs& in) {
 
   json.key("events").begin_array();
   for (const Event& event : in.events) {
-    json.begin_object().key("wall").number(static_cast<double>(event.wall / kMillisecond) * 1e-3);
+    json.begin_object().key("wall").number(static_cast<double>(event.wall / kMillisecond) / 1e3);
     json.key("severity").text(to_string(event.severity)).key("device").text(event.device_id);
     json.key("code").text(event.code).key("message").text(event.message).end_object();
   }
