@@ -37,6 +37,10 @@ void* operator new(size_t size) {
 void* operator new[](size_t size) {
   return counted(size);
 }
+// The library's buffers ask in this way and give back in the ordinary one.
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  return std::malloc(size);
+}
 void operator delete(void* memory) noexcept {
   std::free(memory);
 }
