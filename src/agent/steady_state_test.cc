@@ -7,52 +7,27 @@
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
-#include <new>
 
 #include "agent/protocol.h"
 #include "agent/registry.h"
+#include "base/counted_new_for_test.h"
 #include "encode/exposition.h"
 #include "pipeline/pipeline.h"
 #include "store/store.h"
+
+using accelmon::counted_new::allocations;
 
 namespace {
 
 std::atomic<bool> g_counting{false};
 // What the simulated library allocates inside a call is the vendor's affair, not ours: the meter shows when one is on.
 accelmon::Heartbeat g_heartbeat;
-std::atomic<uint64_t> g_allocations{0};
 
-void* counted(size_t size) {
-  if (g_counting.load(std::memory_order_relaxed) && g_heartbeat.call_began.load(std::memory_order_relaxed) == 0)
-    g_allocations.fetch_add(1, std::memory_order_relaxed);
-  if (void* memory = std::malloc(size)) return memory;
-  throw std::bad_alloc();
+bool ours() {
+  return g_counting.load(std::memory_order_relaxed) && g_heartbeat.call_began.load(std::memory_order_relaxed) == 0;
 }
 
 }  // namespace
-
-void* operator new(size_t size) {
-  return counted(size);
-}
-void* operator new[](size_t size) {
-  return counted(size);
-}
-// The library's buffers ask in this way and give back in the ordinary one.
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-  return std::malloc(size);
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete[](void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, size_t) noexcept {
-  std::free(memory);
-}
-void operator delete[](void* memory, size_t) noexcept {
-  std::free(memory);
-}
 
 namespace accelmon {
 namespace {
@@ -133,11 +108,12 @@ TEST(SteadyState, AThousandCyclesFromPollToPageAllocateNothing) {
   // Warm: buffers grow, the store's first rows and the windows fill.
   uint64_t i = 0;
   for (; i < 400; ++i) cycle(i + 1);
-  g_allocations = 0;
+  accelmon::counted_new::counts = ours;
+  allocations = 0;
   g_counting = true;
   for (const uint64_t end = i + 1000; i < end; ++i) cycle(i + 1);
   g_counting = false;
-  EXPECT_EQ(g_allocations.load(), 0u);
+  EXPECT_EQ(allocations.load(), 0u);
   EXPECT_EQ(stops, 0u);
   EXPECT_GT(page.size(), 20000u);
   collector->release();
