@@ -54,7 +54,7 @@ Status validate(const Catalog& catalog) {
     if (device.id.empty()) return broken("a device without an id");
     if (!ids.insert(device.id).second) return broken("two devices have the id " + device.id);
     if (device.parent < -1 || device.parent >= devices || device.parent == i) return broken("a parent out of range");
-    if (device.type > DeviceType::gpu_partition) return broken("an unknown type of device");
+    if (device.type > kLastDeviceType) return broken("an unknown type of device");
     if (!bounded(device.id) || !bounded(device.index) || !bounded(device.vendor) || !bounded(device.model))
       return broken("a device's text is too long");
     for (const Attribute& attribute : device.info)

@@ -24,7 +24,9 @@ struct Attribute {
   bool operator==(const Attribute&) const = default;
 };
 
-enum class DeviceType : uint8_t { gpu, gpu_partition };
+// The values of hw.type: the conventions' own, and gpu_partition for a part of a GPU.
+enum class DeviceType : uint8_t { gpu, gpu_partition, cpu, memory, network, physical_disk, enclosure };
+inline constexpr DeviceType kLastDeviceType = DeviceType::enclosure;
 std::string_view to_string(DeviceType type);
 
 struct Device {

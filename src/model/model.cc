@@ -26,7 +26,23 @@ std::string_view to_string(State state) {
 }
 
 std::string_view to_string(DeviceType type) {
-  return type == DeviceType::gpu ? "gpu" : "gpu_partition";
+  switch (type) {
+    case DeviceType::gpu:
+      return "gpu";
+    case DeviceType::gpu_partition:
+      return "gpu_partition";
+    case DeviceType::cpu:
+      return "cpu";
+    case DeviceType::memory:
+      return "memory";
+    case DeviceType::network:
+      return "network";
+    case DeviceType::physical_disk:
+      return "physical_disk";
+    case DeviceType::enclosure:
+      return "enclosure";
+  }
+  return "unknown";
 }
 
 std::string_view to_string(Tier tier) {
