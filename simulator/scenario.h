@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "calls.h"
+#include "intel_device.h"
 #include "wave.h"
+#include "ze_calls.h"
 
 namespace accelmon::simulator {
 
@@ -184,6 +186,7 @@ struct Fault {
   };
   Kind kind = Kind::error;
   CallSet calls;
+  ZeCallSet ze_calls;  // of the Level Zero driver
   bool any_call = true;
   std::optional<unsigned> device;
   std::optional<unsigned> field;
@@ -214,6 +217,7 @@ struct Scenario {
   CallSet missing;       // answer NVML_ERROR_FUNCTION_NOT_FOUND
   unsigned process_v3_stride = 24;
   std::vector<Device> devices;
+  std::vector<IntelDevice> intel;
   std::vector<Process> processes;
   std::vector<Fault> faults;
 

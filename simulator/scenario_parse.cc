@@ -74,6 +74,7 @@ class Parser {
     read_head(*head);
     for (const Node* table : reader.tables("device", kDevicesMost)) read_devices(*table);
     if (scenario_.devices.size() > kDevicesMost) error_.add(nullptr, "more than 64 devices");
+    for (const Node* table : reader.tables("intel", kDevicesMost)) read_intel(*table);
     for (const Node* table : reader.tables("process", 4096)) read_process(*table);
     for (const Node* table : reader.tables("fault", 1024)) read_fault(*table);
     reader.refuse_unknown();
@@ -86,9 +87,12 @@ class Parser {
     Reader reader("[scenario]", {&table}, error_);
     scenario_.name = need_text(reader, "name");
     scenario_.description = reader.text("description", 1000).value_or("");
-    scenario_.driver_version = need_text(reader, "driver_version", 79);
+    // A machine without NVIDIA devices has none of their driver's versions.
+    const bool nvidia = root_.get("device") != nullptr;
+    scenario_.driver_version =
+        nvidia ? need_text(reader, "driver_version", 79) : reader.text("driver_version", 79).value_or("0");
     scenario_.nvml_version = reader.text("nvml_version", 79).value_or(scenario_.driver_version);
-    const std::string cuda = need_text(reader, "cuda_version");
+    const std::string cuda = nvidia ? need_text(reader, "cuda_version") : reader.text("cuda_version").value_or("0.0");
     unsigned major = 0, minor = 0;
     char rest = 0;
     if (sscanf(cuda.c_str(), "%4u.%1u%c", &major, &minor, &rest) != 2) {
@@ -139,6 +143,27 @@ class Parser {
     reader.refuse_unknown();
   }
 
+  void read_intel(const Node& table) {
+    std::vector<const Node*> chain;
+    inherit(table, chain, 0);
+    if (error_.failed()) return;
+    Reader reader("Intel device " + std::to_string(scenario_.intel.size()), chain, error_);
+    reader.find("use");
+    const auto count = static_cast<unsigned>(reader.integer("count", 1, kDevicesMost).value_or(1));
+    const double phase = reader.number("phase", -kTimeMost, kTimeMost).value_or(0);
+    const double phase_step = reader.number("phase_step", -kTimeMost, kTimeMost).value_or(0);
+    for (unsigned i = 0; i < count && !error_.failed(); ++i) {
+      const auto index = static_cast<unsigned>(scenario_.intel.size());
+      if (index >= kDevicesMost) return error_.add(&table, "more than 64 Intel devices");
+      scenario_.intel.push_back(read_intel_device(reader, index, i, phase + i * phase_step, error_));
+      for (unsigned j = 0; j < index; ++j)
+        if (scenario_.intel[j].pci_address() == scenario_.intel[index].pci_address())
+          error_.add(&table, "Intel devices " + std::to_string(j) + " and " + std::to_string(index) +
+                                 " share their PCI address");
+    }
+    reader.refuse_unknown();
+  }
+
   void read_process(const Node& table) {
     Reader reader("process " + std::to_string(scenario_.processes.size()), {&table}, error_);
     Process p;
@@ -183,7 +208,9 @@ class Parser {
     const std::string call = reader.text("call").value_or("*");
     f.any_call = call == "*";
     f.calls = match_calls(call);
-    if (f.calls.none()) reader.fail(reader.find("call"), "there is no call " + Reader::quoted(call));
+    f.ze_calls = match_ze_calls(call);
+    if (f.calls.none() && f.ze_calls.none())
+      reader.fail(reader.find("call"), "there is no call " + Reader::quoted(call));
     const Node* device = reader.find("device");
     if (device && !(device->is(Node::Kind::text) && device->text == "all")) {
       const auto index = reader.integer("device", 0, static_cast<int64_t>(scenario_.devices.size()) - 1);
