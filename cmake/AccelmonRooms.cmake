@@ -76,7 +76,7 @@ function(accelmon_room folder layer)
 
   if(ACCELMON_TESTS AND tests)
     add_executable(${name}_test ${tests})
-    target_link_libraries(${name}_test PRIVATE ${target} GTest::gtest GTest::gtest_main GTest::gmock)
+    target_link_libraries(${name}_test PRIVATE ${target} GTest::gtest GTest::gtest_main GTest::gmock ZLIB::ZLIB)
     target_compile_definitions(${name}_test PRIVATE
       ACCELMON_SOURCE_DIR="${CMAKE_SOURCE_DIR}" ACCELMON_BUILD_DIR="${CMAKE_BINARY_DIR}")
     if(TARGET rapidcheck)  # property tests stand in #ifdef ACCELMON_HAVE_RAPIDCHECK

@@ -1,9 +1,14 @@
 // Event sets: Xids happen at times that the scenario fixes; a set hands each out once to whoever waits.
 
+#include <poll.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <ctime>
 #include <mutex>
 #include <new>
+#include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -57,6 +62,48 @@ class EventSets {
   std::vector<EventSet*> all_;
 };
 
+void sleep_for(double seconds) {
+  const timespec left{static_cast<time_t>(seconds),
+                      static_cast<long>((seconds - static_cast<double>(static_cast<long>(seconds))) * 1e9)};
+  nanosleep(&left, nullptr);
+}
+
+// Sleeps while nobody touches the scenario's folder: a waiting reader costs nothing, as with the real driver.
+class FolderWatch {
+ public:
+  FolderWatch() : fd_(inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
+    const std::string path = Library::get().scenario_path();
+    const size_t slash = path.rfind('/');
+    const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+    if (fd_ >= 0 && inotify_add_watch(fd_, folder.c_str(), IN_CLOSE_WRITE | IN_MOVED_TO | IN_MODIFY | IN_CREATE) < 0) {
+      close(fd_);
+      fd_ = -1;
+    }
+  }
+  ~FolderWatch() {
+    if (fd_ >= 0) close(fd_);
+  }
+  FolderWatch(const FolderWatch&) = delete;
+  FolderWatch& operator=(const FolderWatch&) = delete;
+
+  // At most `seconds`. After a change: as long as the library may go on with what it has read.
+  void wait(double seconds) {
+    constexpr double kLookedAt = 0.1;
+    if (fd_ < 0) return sleep_for(std::min(seconds, kLookedAt));
+    pollfd watched{fd_, POLLIN, 0};
+    const auto whole = static_cast<time_t>(seconds);
+    const timespec most{whole, static_cast<long>((seconds - static_cast<double>(whole)) * 1e9)};
+    if (ppoll(&watched, 1, &most, nullptr) <= 0) return;
+    char events[4096];
+    while (read(fd_, events, sizeof events) > 0) {
+    }
+    sleep_for(std::min(seconds, kLookedAt));
+  }
+
+ private:
+  int fd_;
+};
+
 struct Next {
   double time;
   size_t ordinal;
@@ -98,12 +145,13 @@ int wait_for_event(Call call, EventSetHandle handle, EventData* out, U32 timeout
   if (const int code = Library::get().enter(call, entry); code != kSuccess) return code;
   if (!out) return kInvalidArgument;
   const double deadline = entry.now + timeout_ms / 1000.0;
+  thread_local FolderWatch watch;  // closing one waits for the kernel
   for (;;) {
     if (!Library::get().initialized()) return kUninitialized;
     const auto scenario = Library::get().scenario();
     const double now = Library::get().now();
     if (!scenario || !Library::get().ready(now, *scenario)) return kUninitialized;
-    double wake = std::min(deadline, now + 0.1);  // the file may change meanwhile
+    double wake = std::min(deadline, now + 1);
     {
       const std::lock_guard lock(EventSets::get().mutex);
       EventSet* const set = EventSets::get().find(handle);
@@ -120,10 +168,7 @@ int wait_for_event(Call call, EventSetHandle handle, EventData* out, U32 timeout
       }
     }
     if (now >= deadline) return kTimeout;
-    const double pause = std::max(wake - now, 0.0005);
-    const timespec left{static_cast<time_t>(pause),
-                        static_cast<long>((pause - static_cast<double>(static_cast<long>(pause))) * 1e9)};
-    nanosleep(&left, nullptr);
+    watch.wait(std::max(wake - now, 0.0005));
   }
 }
 

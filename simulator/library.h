@@ -62,6 +62,7 @@ class Library {
   // Microseconds since the epoch at scenario time t, as the driver stamps its samples.
   int64_t wall_us(double t) const;
   double now() const;
+  const char* scenario_path() const { return path_; }
   std::shared_ptr<const Scenario> scenario();  // rereads the file if it has changed; null: there is no good one
   bool initialized() const;
   bool ready(double t, const Scenario& scenario) const;  // initialized, with a driver that has stayed since

@@ -69,8 +69,8 @@ HttpResponse Pages::metrics(const HttpRequest& request) {
   std::shared_ptr<Page>& current = pages_[which];
   const Nanos began = real_clock().monotonic();
   if (current == nullptr || current->sequence != snapshot->sequence) {
-    // Two pages take turns: a slow client may still be sent the old one.
-    std::swap(current, spare_[which]);
+    // A slow client may still be sent the old page; then a second one steps in.
+    if (current != nullptr && current.use_count() != 1) std::swap(current, spare_[which]);
     Page& page = *writable(current);
     exposition_.render(*snapshot, format, page.plain);
     page.sequence = snapshot->sequence;

@@ -53,7 +53,7 @@ class Exposition {
   std::unique_ptr<Plan> plan_;
 };
 
-// One deflate stream used again and again (37 KiB of state), gzip framing. Level 1 by default.
+// One compressor used again and again (200 KiB of state, taken at the first page), gzip framing, level 1.
 class GzipEncoder {
  public:
   GzipEncoder();
@@ -64,8 +64,8 @@ class GzipEncoder {
   void compress(std::string_view in, std::string& out);
 
  private:
-  struct Stream;
-  std::unique_ptr<Stream> stream_;
+  struct Compressor;
+  std::unique_ptr<Compressor> compressor_;
 };
 
 }  // namespace accelmon
