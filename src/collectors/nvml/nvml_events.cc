@@ -5,6 +5,8 @@
 
 #include <chrono>
 
+#include "model/event_catalogue.h"
+
 namespace accelmon::nvml {
 namespace {
 
@@ -18,40 +20,25 @@ constexpr U64 kWanted = kEventXid | kEventDoubleBitEcc | kEventMigConfiguration 
                         kEventDramRetirement | kEventDramRetirementFailure | kEventNonFatalPoison | kEventFatalPoison |
                         kEventGpuUnavailable | kEventRecoveryAction | kEventPowerSource;
 
-struct Xid {
-  int number;
-  Severity severity;
-  const char* what;
-  const char* advice;
-};
-constexpr Xid kXids[] = {
-#define XID(number, severity, what, advice) {number, Severity::severity, what, advice},
-#include "collectors/nvml/nvml_xids.def"
-#undef XID
-};
-
+// Severity and meaning of each code stand in the catalogue of events.
 struct Kind {
   U64 bit;
   const char* code;
-  Severity severity;
-  const char* what;
 };
 constexpr Kind kKinds[] = {
-    {kEventDoubleBitEcc, "ecc_double_bit", Severity::critical, "double-bit memory error"},
-    {kEventSingleBitEcc, "ecc_single_bit", Severity::info, "single-bit memory error"},
-    {kEventSingleBitEccStorm, "ecc_single_bit_storm", Severity::warning, "storm of single-bit memory errors"},
-    {kEventDramRetirement, "memory_retirement", Severity::warning, "a part of device memory was taken out of use"},
-    {kEventDramRetirementFailure, "memory_retirement_failure", Severity::critical,
-     "a faulty part of device memory could not be taken out of use"},
-    {kEventNonFatalPoison, "poison", Severity::warning, "poisoned data was contained"},
-    {kEventFatalPoison, "poison_fatal", Severity::critical, "poisoned data was not contained"},
-    {kEventGpuUnavailable, "unavailable", Severity::critical, "the GPU has become unavailable"},
-    {kEventRecoveryAction, "recovery_action", Severity::warning,
-     "the driver changed what it asks for to recover: see accelmon.gpu.recovery.action"},
-    {kEventMigConfiguration, "mig_configuration", Severity::info, "the MIG configuration changed"},
-    {kEventPowerSource, "power_source", Severity::info, "the power source changed"},
-    {kEventPerformanceState, "performance_state", Severity::info, "the performance state changed"},
-    {kEventClock, "clock", Severity::info, "the clocks changed"},
+    {kEventDoubleBitEcc, "ecc_double_bit"},
+    {kEventSingleBitEcc, "ecc_single_bit"},
+    {kEventSingleBitEccStorm, "ecc_single_bit_storm"},
+    {kEventDramRetirement, "memory_retirement"},
+    {kEventDramRetirementFailure, "memory_retirement_failure"},
+    {kEventNonFatalPoison, "poison"},
+    {kEventFatalPoison, "poison_fatal"},
+    {kEventGpuUnavailable, "unavailable"},
+    {kEventRecoveryAction, "recovery_action"},
+    {kEventMigConfiguration, "mig_configuration"},
+    {kEventPowerSource, "power_source"},
+    {kEventPerformanceState, "performance_state"},
+    {kEventClock, "clock"},
 };
 
 constexpr int kExpected[] = {48, 62, 63, 64, 74, 79, 94, 95, 119, 120};
@@ -67,17 +54,17 @@ void block_signals() {
 
 EventMeaning meaning_of(U64 type, U64 data) {
   if (type == kEventXid) {
-    const std::string number = std::to_string(data);
-    for (const Xid& xid : kXids) {
-      if (static_cast<U64>(xid.number) != data) continue;
-      std::string message = "Xid " + number + ": " + xid.what;
-      if (*xid.advice != '\0') message += std::string("; ") + xid.advice;
-      return EventMeaning{"xid:" + number, xid.severity, std::move(message)};
-    }
-    return EventMeaning{"xid:" + number, Severity::warning, "Xid " + number};
+    XidMeaning xid = meaning_of_xid(data);
+    return EventMeaning{std::move(xid.code), xid.severity, std::move(xid.message)};
   }
-  for (const Kind& kind : kKinds)
-    if (kind.bit == type) return EventMeaning{kind.code, kind.severity, kind.what};
+  for (const Kind& kind : kKinds) {
+    if (kind.bit != type) continue;
+    const EventEntry* entry = find_event(kind.code);
+    if (entry == nullptr) return EventMeaning{kind.code, Severity::warning, kind.code};
+    std::string message(entry->meaning);
+    if (entry->action != "none") message += "; " + std::string(entry->action);
+    return EventMeaning{kind.code, entry->severity, std::move(message)};
+  }
   return EventMeaning{"event:" + std::to_string(type), Severity::warning, "event of type " + std::to_string(type)};
 }
 
