@@ -157,7 +157,7 @@ bool Library::ready(double t, const Scenario& scenario) const {
   const std::lock_guard lock(mutex_);
   if (references_ == 0) return false;
   for (const Fault& fault : scenario.faults) {
-    if (fault.kind != Fault::Kind::driver_unloaded) continue;
+    if (fault.kind != Fault::Kind::driver_unloaded || fault.vendor != Vendor::nvidia) continue;
     const std::optional<double> next = fault.next_occurrence(initialized_at_);
     if (fault.occurrence(t) || (next && *next <= t)) poisoned_ = true;
   }

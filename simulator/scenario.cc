@@ -82,28 +82,43 @@ std::optional<double> Fault::last_end(double t) const {
 }
 
 bool Fault::matches(Call call, std::optional<unsigned> on_device, std::optional<unsigned> on_field) const {
+  if (!of_nvml()) return false;
   if (field && field != on_field) return false;
   if (device && device != on_device) return false;
   return any_call || calls[static_cast<size_t>(call)];
 }
 
-bool Scenario::unloaded(double t) const {
+bool Scenario::unloaded(double t, Vendor vendor) const {
   return std::any_of(faults.begin(), faults.end(), [&](const Fault& fault) {
-    return fault.kind == Fault::Kind::driver_unloaded && fault.occurrence(t);
+    return fault.kind == Fault::Kind::driver_unloaded && fault.vendor == vendor && fault.occurrence(t);
   });
 }
 
-double Scenario::loaded_at(double t) const {
+double Scenario::loaded_at(double t, Vendor vendor) const {
   double at = 0;
   for (const Fault& fault : faults) {
-    if (fault.kind == Fault::Kind::driver_unloaded) at = std::max(at, fault.last_end(t).value_or(0));
+    if (fault.kind == Fault::Kind::driver_unloaded && fault.vendor == vendor)
+      at = std::max(at, fault.last_end(t).value_or(0));
   }
   return at;
 }
 
+size_t Scenario::devices_of(Vendor vendor) const {
+  switch (vendor) {
+    case Vendor::nvidia:
+      return devices.size();
+    case Vendor::intel:
+      return intel.size();
+    case Vendor::amd:
+      return amd.size();
+  }
+  return 0;
+}
+
 bool Scenario::gone(unsigned device, double t) const {
   return std::any_of(faults.begin(), faults.end(), [&](const Fault& fault) {
-    return fault.kind == Fault::Kind::gone && fault.device.value_or(device) == device && fault.occurrence(t);
+    return fault.kind == Fault::Kind::gone && fault.of_nvml() && fault.device.value_or(device) == device &&
+           fault.occurrence(t);
   });
 }
 

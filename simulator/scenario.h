@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "amd_device.h"
 #include "calls.h"
 #include "intel_device.h"
 #include "wave.h"
@@ -170,6 +171,8 @@ struct Process {
   bool alive(double t) const { return t >= from && t < until; }
 };
 
+enum class Vendor : uint8_t { nvidia, intel, amd };
+
 struct Fault {
   enum class Kind : uint8_t {
     error,            // the call answers `code`
@@ -185,12 +188,16 @@ struct Fault {
     xid,              // an event, once at the start of each occurrence
   };
   Kind kind = Kind::error;
+  Vendor vendor = Vendor::nvidia;  // whose devices `device` counts
+  std::string file;                // glob on the end of a path of the kernel's; empty: not about one file
   CallSet calls;
   ZeCallSet ze_calls;  // of the Level Zero driver
   bool any_call = true;
   std::optional<unsigned> device;
   std::optional<unsigned> field;
   int code = 999;
+  uint32_t ze_code = 0x7ffffffe;  // ze_result_t that a Level Zero call answers
+  int error_number = 5;           // what a file of the kernel answers under `error`: an errno, EIO unless it is named
   double milliseconds = 0;
   unsigned xid = 0;
   double from = 0, until = kForever;
@@ -206,6 +213,8 @@ struct Fault {
   std::optional<double> next_occurrence(double t) const;
   // When the last occurrence that is over at t ended; nothing where none is.
   std::optional<double> last_end(double t) const;
+  // Whether NVML knows of it at all.
+  bool of_nvml() const { return vendor == Vendor::nvidia && file.empty(); }
   // Whether it is about this call on this device (nothing: a call about no device) and this field (same).
   bool matches(Call call, std::optional<unsigned> on_device, std::optional<unsigned> on_field) const;
 };
@@ -218,12 +227,14 @@ struct Scenario {
   unsigned process_v3_stride = 24;
   std::vector<Device> devices;
   std::vector<IntelDevice> intel;
+  std::vector<AmdDevice> amd;
   std::vector<Process> processes;
   std::vector<Fault> faults;
 
-  bool unloaded(double t) const;
+  bool unloaded(double t, Vendor vendor = Vendor::nvidia) const;
   // When the driver that runs at t was loaded: 0, or the end of the last driver_unloaded before t.
-  double loaded_at(double t) const;
+  double loaded_at(double t, Vendor vendor = Vendor::nvidia) const;
+  size_t devices_of(Vendor vendor) const;
   bool gone(unsigned device, double t) const;
   // Memory in use, without what is reserved; never more than there is.
   uint64_t memory_used(unsigned device, double t) const;

@@ -1,6 +1,7 @@
 // From a TOML file to a Scenario: templates, devices, processes and faults, with every number checked.
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <limits>
@@ -43,6 +44,16 @@ constexpr Named kReturns[] = {{"UNINITIALIZED", 1},
                               {"INVALID_STATE", 29},
                               {"UNKNOWN", 999}};
 
+// What files of the kernel answer.
+constexpr Named kErrnos[] = {{"EPERM", EPERM},     {"ENOENT", ENOENT}, {"EIO", EIO},
+                             {"EAGAIN", EAGAIN},   {"EACCES", EACCES}, {"EBUSY", EBUSY},
+                             {"ENODEV", ENODEV},   {"EINVAL", EINVAL}, {"EOPNOTSUPP", EOPNOTSUPP},
+                             {"ENODATA", ENODATA}, {"ENXIO", ENXIO},   {"ETIMEDOUT", ETIMEDOUT}};
+
+constexpr Named kVendors[] = {{"nvidia", static_cast<int>(Vendor::nvidia)},
+                              {"intel", static_cast<int>(Vendor::intel)},
+                              {"amd", static_cast<int>(Vendor::amd)}};
+
 constexpr Named kFaultKinds[] = {{"error", static_cast<int>(Fault::Kind::error)},
                                  {"hang", static_cast<int>(Fault::Kind::hang)},
                                  {"slow", static_cast<int>(Fault::Kind::slow)},
@@ -74,7 +85,10 @@ class Parser {
     read_head(*head);
     for (const Node* table : reader.tables("device", kDevicesMost)) read_devices(*table);
     if (scenario_.devices.size() > kDevicesMost) error_.add(nullptr, "more than 64 devices");
-    for (const Node* table : reader.tables("intel", kDevicesMost)) read_intel(*table);
+    for (const Node* table : reader.tables("intel", kDevicesMost))
+      read_others(*table, scenario_.intel, "Intel", read_intel_device);
+    for (const Node* table : reader.tables("amd", kDevicesMost))
+      read_others(*table, scenario_.amd, "AMD", read_amd_device);
     for (const Node* table : reader.tables("process", 4096)) read_process(*table);
     for (const Node* table : reader.tables("fault", 1024)) read_fault(*table);
     reader.refuse_unknown();
@@ -143,22 +157,25 @@ class Parser {
     reader.refuse_unknown();
   }
 
-  void read_intel(const Node& table) {
+  // The devices of another vendor than NVIDIA: `read` makes one.
+  template <class D>
+  void read_others(const Node& table, std::vector<D>& all, const char* vendor,
+                   D (*read)(Reader&, unsigned, unsigned, double, FirstError&)) {
     std::vector<const Node*> chain;
     inherit(table, chain, 0);
     if (error_.failed()) return;
-    Reader reader("Intel device " + std::to_string(scenario_.intel.size()), chain, error_);
+    Reader reader(std::string(vendor) + " device " + std::to_string(all.size()), chain, error_);
     reader.find("use");
     const auto count = static_cast<unsigned>(reader.integer("count", 1, kDevicesMost).value_or(1));
     const double phase = reader.number("phase", -kTimeMost, kTimeMost).value_or(0);
     const double phase_step = reader.number("phase_step", -kTimeMost, kTimeMost).value_or(0);
     for (unsigned i = 0; i < count && !error_.failed(); ++i) {
-      const auto index = static_cast<unsigned>(scenario_.intel.size());
-      if (index >= kDevicesMost) return error_.add(&table, "more than 64 Intel devices");
-      scenario_.intel.push_back(read_intel_device(reader, index, i, phase + i * phase_step, error_));
+      const auto index = static_cast<unsigned>(all.size());
+      if (index >= kDevicesMost) return error_.add(&table, "more than 64 devices of " + std::string(vendor));
+      all.push_back(read(reader, index, i, phase + i * phase_step, error_));
       for (unsigned j = 0; j < index; ++j)
-        if (scenario_.intel[j].pci_address() == scenario_.intel[index].pci_address())
-          error_.add(&table, "Intel devices " + std::to_string(j) + " and " + std::to_string(index) +
+        if (all[j].pci_address() == all[index].pci_address())
+          error_.add(&table, std::string(vendor) + " devices " + std::to_string(j) + " and " + std::to_string(index) +
                                  " share their PCI address");
     }
     reader.refuse_unknown();
@@ -205,6 +222,8 @@ class Parser {
     const std::optional<int> kind = read_named(reader, "kind", kFaultKinds);
     if (!kind) reader.fail(&table, "needs \"kind\"");
     f.kind = static_cast<Fault::Kind>(kind.value_or(0));
+    f.vendor = static_cast<Vendor>(read_named(reader, "vendor", kVendors).value_or(0));
+    f.file = reader.text("file", 200).value_or("");
     const std::string call = reader.text("call").value_or("*");
     f.any_call = call == "*";
     f.calls = match_calls(call);
@@ -213,7 +232,7 @@ class Parser {
       reader.fail(reader.find("call"), "there is no call " + Reader::quoted(call));
     const Node* device = reader.find("device");
     if (device && !(device->is(Node::Kind::text) && device->text == "all")) {
-      const auto index = reader.integer("device", 0, static_cast<int64_t>(scenario_.devices.size()) - 1);
+      const auto index = reader.integer("device", 0, static_cast<int64_t>(scenario_.devices_of(f.vendor)) - 1);
       if (index) f.device = static_cast<unsigned>(*index);
     }
     if (const auto field = reader.integer("field", 0, 0xffffffff)) {
@@ -245,9 +264,17 @@ class Parser {
       return;
     }
     std::string name = reader.text("code").value_or("");
-    if (name.rfind("NVML_ERROR_", 0) == 0) name.erase(0, strlen("NVML_ERROR_"));
+    if (const std::optional<int> number = find_named(kErrnos, name)) {
+      f.error_number = *number;
+      return;
+    }
+    for (const std::string_view prefix : {"NVML_ERROR_", "ZE_RESULT_ERROR_", "ZE_RESULT_"})
+      if (name.rfind(prefix, 0) == 0) name.erase(0, prefix.size());
     const std::optional<int> value = find_named(kReturns, name);
-    if (!value) reader.fail(code, "there is no error " + Reader::quoted(name));
+    const auto* ze = std::find_if(std::begin(kZeResults), std::end(kZeResults),
+                                  [&](const ZeResult& one) { return one.name == name; });
+    if (ze != std::end(kZeResults)) f.ze_code = ze->value;
+    if (!value && ze == std::end(kZeResults)) reader.fail(code, "there is no error " + Reader::quoted(name));
     f.code = value.value_or(999);
   }
 
