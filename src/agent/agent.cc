@@ -11,10 +11,11 @@
 #include <atomic>
 #include <cerrno>
 #include <ctime>
-#include <deque>
 #include <mutex>
 
+#include "agent/arbiter.h"
 #include "agent/collector_slot.h"
+#include "agent/event_log.h"
 #include "agent/landing.h"
 #include "agent/pages.h"
 #include "agent/registry.h"
@@ -27,7 +28,7 @@
 namespace accelmon {
 namespace {
 
-constexpr size_t kEventsKept = 256;
+constexpr Nanos kSettled = 15 * kSecond;  // after this no source is waited for any longer
 
 class AgentImpl : public Agent {
  public:
@@ -138,6 +139,7 @@ class AgentImpl : public Agent {
         .socket = options_.serve ? std::string_view(socket_path_) : std::string_view(),
         .simulated = simulated(),
         .slots = slots_,
+        .views = views_,
         .self = self_,
         .events = events_,
         .scrapes = pages.scrapes_text.load() + pages.scrapes_openmetrics.load(),
@@ -200,11 +202,13 @@ class AgentImpl : public Agent {
     for (auto& slot : slots_) {
       const uint64_t frames = slot->frames();
       if (slot->service()) changed = true;
-      if (slot->take_catalog_changed()) trim_at_ = clock_.monotonic() + 5 * kSecond;
-      for (Event& event : slot->take_events()) {
-        events_.push_back(std::move(event));
-        if (events_.size() > kEventsKept) events_.pop_front();
+      if (slot->take_catalog_changed()) {
+        trim_at_ = clock_.monotonic() + 5 * kSecond;
+        if (slot->catalog() != nullptr) events_.learn(*slot->catalog());
+        if (slot->entry().shows == Shows::presence)
+          for (auto& other : slots_) other->look_again();
       }
+      for (Event& event : slot->take_events()) events_.add(slot->name(), std::move(event), clock_.wall());
       if (slot->frames() != frames) {
         const SourceView view = slot->view();
         store_->append(slot->name(), view.catalog, *view.frame);
@@ -246,11 +250,19 @@ class AgentImpl : public Agent {
     fresh->wall = clock_.wall();
     fresh->monotonic = clock_.monotonic();
     fresh->sources.resize(slots_.size() + 1);
+    views_.resize(slots_.size());
+    for (size_t i = 0; i < slots_.size(); ++i) {
+      ArbiterSource& source = views_[i];
+      source.shows = slots_[i]->entry().shows;
+      source.live = slots_[i]->state() == SlotState::running;
+      source.reported = slots_[i]->reported();
+      slots_[i]->view_into(source.view);
+    }
+    arbiter_.arbitrate(views_, fresh->monotonic, config_.poll.interval, fresh->monotonic - started_ > kSettled);
     for (size_t i = 0; i < slots_.size(); ++i) {
       SourceView& source = fresh->sources[i];
-      SourceView view = slots_[i]->view();
-      source.catalog = std::move(view.catalog);
-      source.frame = std::move(view.frame);
+      source.catalog = views_[i].view.catalog;
+      source.frame = views_[i].view.frame;
       if (source.name != slots_[i]->name()) source.name = slots_[i]->name();
     }
     SourceView& own = fresh->sources.back();
@@ -376,7 +388,9 @@ class AgentImpl : public Agent {
   mutable std::mutex
       mutex_;  // guards what status_json() and control() share with the loop: slots_, config_, events_, self_
   std::vector<std::unique_ptr<CollectorSlot>> slots_;
-  std::deque<Event> events_;
+  EventLog events_;
+  Arbiter arbiter_;
+  std::vector<ArbiterSource> views_;  // of the last publication
   SelfMetrics self_;
   uint64_t reloads_ok_ = 0;
   uint64_t reloads_failed_ = 0;
@@ -387,6 +401,7 @@ class AgentImpl : public Agent {
   Recycler<Snapshot> snapshots_;
   uint64_t sequence_ = 0;
   Nanos published_at_ = 0;
+  const Nanos started_ = real_clock().monotonic();
   Nanos trim_at_ = 0;  // 0: nothing to give back
 
   mutable std::mutex snapshot_mutex_;

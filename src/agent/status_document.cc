@@ -2,7 +2,10 @@
 
 #include <unistd.h>
 
+#include <map>
+
 #include "encode/json.h"
+#include "model/event_catalogue.h"
 
 namespace accelmon {
 namespace {
@@ -25,7 +28,8 @@ Nanos read_at(const Frame& frame, const Series& series) {
   return frame.read_at[static_cast<size_t>(series.tier)];
 }
 
-void write_value(JsonWriter& json, const Catalog& catalog, const Frame& frame, size_t i, Nanos now) {
+void write_value(JsonWriter& json, const Catalog& catalog, const Frame& frame, size_t i, Nanos now,
+                 std::string_view source = {}) {
   const Series& series = catalog.series[i];
   json.begin_object();
   json.key("metric").text(info(series.metric).name);
@@ -41,6 +45,7 @@ void write_value(JsonWriter& json, const Catalog& catalog, const Frame& frame, s
   json.key("state").text(to_string(frame.states[i]));
   const Nanos at = read_at(frame, series);
   seconds_or_null(json, "age_seconds", at != 0, now - at);
+  if (!source.empty()) json.key("source").text(source);
   json.end_object();
 }
 
@@ -122,29 +127,70 @@ void write_collector(JsonWriter& json, const CollectorSlot& slot, const ProcessU
   json.end_object();
 }
 
-void write_devices(JsonWriter& json, const CollectorSlot& slot, Nanos now, bool values) {
-  const SourceView view = slot.view();
-  if (view.catalog == nullptr) return;
-  const Catalog& catalog = *view.catalog;
-  for (size_t d = 0; d < catalog.devices.size(); ++d) {
-    const Device& device = catalog.devices[d];
-    json.begin_object();
-    json.key("id").text(device.id).key("type").text(to_string(device.type));
-    json.key("index").text(device.index).key("vendor").text(device.vendor).key("model").text(device.model);
-    json.key("parent");
-    if (device.parent >= 0)
-      json.text(catalog.devices[static_cast<size_t>(device.parent)].id);
-    else
-      json.null();
-    json.key("collector").text(slot.name());
-    json.key("attributes").begin_object();
-    for (const Attribute& attribute : device.info) json.key(info(attribute.id).key).text(attribute.value);
-    json.end_object();
-    json.key("values").begin_array();
-    for (size_t i = 0; values && i < catalog.series.size(); ++i)
-      if (catalog.series[i].device == static_cast<int32_t>(d)) write_value(json, catalog, *view.frame, i, now);
-    json.end_array().end_object();
+// The places of a device in the sources that show something of it; the first one's word is its description.
+struct Shown {
+  size_t source;
+  size_t device;
+};
+
+std::vector<std::vector<Shown>> shown_devices(const std::vector<ArbiterSource>& views) {
+  std::vector<std::vector<Shown>> all;
+  std::map<std::string_view, size_t> known;
+  for (size_t s = 0; s < views.size(); ++s) {
+    if (views[s].view.catalog == nullptr) continue;
+    const std::vector<Device>& devices = views[s].view.catalog->devices;
+    for (size_t d = 0; d < devices.size(); ++d) {
+      const auto [at, fresh] = known.emplace(devices[d].id, all.size());
+      if (fresh) all.emplace_back();
+      all[at->second].push_back({s, d});
+    }
   }
+  return all;
+}
+
+void write_device(JsonWriter& json, const StatusInputs& in, const std::vector<Shown>& places, Nanos now) {
+  const Catalog& first = *in.views[places.front().source].view.catalog;
+  const Device& device = first.devices[places.front().device];
+  json.begin_object();
+  json.key("id").text(device.id).key("type").text(to_string(device.type));
+  json.key("index").text(device.index).key("vendor").text(device.vendor).key("model").text(device.model);
+  json.key("parent");
+  if (device.parent >= 0)
+    json.text(first.devices[static_cast<size_t>(device.parent)].id);
+  else
+    json.null();
+  json.key("collector").text(in.views[places.front().source].view.name);
+  json.key("attributes").begin_object();
+  for (const Attribute& attribute : device.info) json.key(info(attribute.id).key).text(attribute.value);
+  json.end_object();
+  json.key("values").begin_array();
+  for (const Shown& place : places) {
+    const SourceView& view = in.views[place.source].view;
+    // Who is believed is said where there is a choice.
+    const std::string_view source = places.size() > 1 ? std::string_view(view.name) : std::string_view();
+    for (size_t i = 0; in.device_values && i < view.catalog->series.size(); ++i)
+      if (view.catalog->series[i].device == static_cast<int32_t>(place.device))
+        write_value(json, *view.catalog, *view.frame, i, now, source);
+  }
+  json.end_array().end_object();
+}
+
+void write_event(JsonWriter& json, const EventLog::Entry& entry) {
+  const Event& event = entry.event;
+  json.begin_object().key("wall").number(static_cast<double>(event.wall / kMillisecond) / 1e3);
+  json.key("severity").text(to_string(event.severity)).key("device").text(event.device_id);
+  json.key("code").text(event.code).key("message").text(event.message);
+  json.key("source").text(entry.source).key("times").integer(entry.times);
+  json.key("burst");
+  if (entry.burst != 0)
+    json.integer(static_cast<int64_t>(entry.burst));
+  else
+    json.null();
+  json.key("root").boolean(entry.root);
+  const EventEntry* known = find_event(event.code);
+  json.key("meaning").text(known != nullptr ? known->meaning : "");
+  json.key("action").text(known != nullptr ? known->action : "");
+  json.end_object();
 }
 
 }  // namespace
@@ -172,24 +218,21 @@ std::string status_document(const StatusInputs& in) {
   json.end_array();
 
   json.key("devices").begin_array();
-  for (const auto& slot : in.slots) write_devices(json, *slot, now, in.device_values);
+  for (const std::vector<Shown>& places : shown_devices(in.views)) write_device(json, in, places, now);
   json.end_array();
 
   json.key("host").begin_array();
-  for (const auto& slot : in.slots) {
-    const SourceView view = slot->view();
+  for (const ArbiterSource& source : in.views) {
+    const SourceView& view = source.view;
     if (view.catalog == nullptr) continue;
     for (size_t i = 0; i < view.catalog->series.size(); ++i)
       if (view.catalog->series[i].device < 0) write_value(json, *view.catalog, *view.frame, i, now);
   }
   json.end_array();
 
+  json.key("event_catalogue").integer(event_catalogue_version());
   json.key("events").begin_array();
-  for (const Event& event : in.events) {
-    json.begin_object().key("wall").number(static_cast<double>(event.wall / kMillisecond) / 1e3);
-    json.key("severity").text(to_string(event.severity)).key("device").text(event.device_id);
-    json.key("code").text(event.code).key("message").text(event.message).end_object();
-  }
+  for (const EventLog::Entry& entry : in.events.entries()) write_event(json, entry);
   json.end_array();
 
   json.key("scrapes").begin_object().key("count").integer(static_cast<int64_t>(in.scrapes));

@@ -3,14 +3,14 @@
 // Threads: called under the agent's lock. Cost: some hundred microseconds for eight GPUs; it is made on request only.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "agent/arbiter.h"
 #include "agent/collector_slot.h"
+#include "agent/event_log.h"
 #include "agent/self_metrics.h"
-#include "model/event.h"
 
 namespace accelmon {
 
@@ -23,8 +23,9 @@ struct StatusInputs {
   std::string_view socket;
   bool simulated = false;
   const std::vector<std::unique_ptr<CollectorSlot>>& slots;
+  const std::vector<ArbiterSource>& views;  // what is shown of each slot, in the same order
   const SelfMetrics& self;
-  const std::deque<Event>& events;
+  const EventLog& events;
   uint64_t scrapes = 0;
   Nanos last_scrape = 0;  // monotonic; 0: never
   uint64_t page_bytes = 0;
