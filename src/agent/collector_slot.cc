@@ -21,6 +21,8 @@ namespace {
 constexpr Nanos kFirstBackOff = kSecond;
 constexpr Nanos kAbsentBackOff = 10 * kSecond;
 constexpr Nanos kLongestBackOff = 60 * kSecond;
+constexpr Nanos kLongestAbsence =
+    300 * kSecond;  // a look costs milliseconds; what comes up meanwhile is told of, see look_again()
 constexpr Nanos kStopGrace = 2 * kSecond;   // between asking a process to end and killing it
 constexpr Nanos kDeathGrace = 5 * kSecond;  // between killing it and calling it stuck
 constexpr size_t kBytesPerService = 2u << 20;
@@ -408,7 +410,8 @@ void CollectorSlot::drop_process() {
 
 void CollectorSlot::schedule_restart(Nanos first) {
   if (state_ != SlotState::absent) state_ = SlotState::backing_off;
-  back_off_ = back_off_ == 0 ? first : std::min(back_off_ * 2, kLongestBackOff);
+  back_off_ =
+      back_off_ == 0 ? first : std::min(back_off_ * 2, state_ == SlotState::absent ? kLongestAbsence : kLongestBackOff);
   restart_at_ = clock_.monotonic() + back_off_;
 }
 
@@ -474,6 +477,12 @@ void CollectorSlot::resume() {
   restart_at_once_ = true;  // should the old process still be ending
 }
 
+void CollectorSlot::look_again() {
+  if (state_ != SlotState::absent || pid_ > 0) return;
+  back_off_ = 0;
+  restart_at_ = clock_.monotonic();
+}
+
 void CollectorSlot::begin_stop() {
   if (pid_ <= 0 || asked_to_stop_) return;
   asked_to_stop_ = true;
@@ -492,12 +501,19 @@ bool CollectorSlot::stopped() {
 
 SourceView CollectorSlot::view() const {
   SourceView view;
-  view.name = entry_.name;
+  view_into(view);
+  return view;
+}
+
+void CollectorSlot::view_into(SourceView& view) const {
+  if (view.name != entry_.name) view.name = entry_.name;
   if (latest_) {
     view.catalog = shown_catalog_;
     view.frame = latest_;
+  } else {
+    view.catalog = nullptr;
+    view.frame = {};
   }
-  return view;
 }
 
 bool CollectorSlot::take_catalog_changed() {

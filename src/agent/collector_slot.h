@@ -60,13 +60,15 @@ class CollectorSlot {
 
   void release();  // stops the collector until resume()
   void resume();
+  void look_again();  // hardware came or went: an absent source is asked now, not when its back-off ends
   void begin_stop();  // asks the process to end: for shutdown
   bool stopped();     // whether it has
   void kill_now();
 
   // The latest frame that passed the pipeline; all states `stale` once it is older than three intervals.
   SourceView view() const;
-  bool take_catalog_changed();  // whether a catalog came since the last call
+  void view_into(SourceView& view) const;  // the same without allocating
+  bool take_catalog_changed();             // whether a catalog came since the last call
   // Events since the last call.
   std::vector<Event> take_events();
 

@@ -1,4 +1,5 @@
-// The table of collectors. A new collector is a folder under src/collectors and one line here.
+// The table of collectors. A new collector is a folder under src/collectors and one line here. Of two that read the
+// same thing the earlier is believed (arbiter.h).
 #include "agent/registry.h"
 
 #include "collectors/host/host_collector.h"

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "agent/agent.h"
+#include "agent/arbiter.h"
 #include "collectors/collector.h"
 
 namespace accelmon {
@@ -15,6 +16,7 @@ struct CollectorEntry {
   std::string_view vendor;
   std::string_view brief;
   std::unique_ptr<Collector> (*make)(CollectorContext context);
+  Shows shows = Shows::devices;
 };
 
 std::span<const CollectorEntry> collector_table();

@@ -1,0 +1,78 @@
+// One device, several sources: which of them is believed.
+//
+// Two collectors may read the same GPU (Sysman and the kernel's files; NVML and nvidia-smi), the kernel's log names
+// devices by their PCI address alone, and the presence check shows every accelerator on the bus whether it is read or
+// not. The page must show each fact once, under one hw.id. The rules:
+//
+//   1. Sources come in the registry's order; an earlier one is believed before a later one, metric by metric and
+//      device by device. A later one steps in where the earlier has no such metric, has been silent, or has had nothing
+//      but refusals for three intervals; the earlier is believed again after it has answered for ten.
+//   2. Devices with the same PCI address are the same. They carry the identity that the first source gives them, and
+//      keep it while that source is silent.
+//   3. A device of the presence check is shown only while no other source reads it, and not before every source has
+//      had its first say: it is then a device with hw.status failed and a reason instead of a missing row.
+//
+// Threads: used by the agent's loop. Cost: with nothing contested, a comparison of pointers; otherwise a look at the
+// contested readings and a copy of the frames that lose some. It allocates when a catalog or a decision changes.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/recycler.h"
+#include "model/snapshot.h"
+
+namespace accelmon {
+
+// What a collector's devices are to the others'.
+enum class Shows : uint8_t {
+  devices,   // what it reads of them
+  events,    // what somebody said of them: never a device's first source
+  presence,  // that they are there
+};
+
+struct ArbiterSource {
+  Shows shows = Shows::devices;
+  bool live = false;      // its last frame is younger than three intervals
+  bool reported = false;  // it has had its first say: a frame, or why there is none
+  SourceView view;        // replaced by what is to be shown of it
+};
+
+class Arbiter {
+ public:
+  Arbiter();
+  ~Arbiter();
+  Arbiter(const Arbiter&) = delete;
+  Arbiter& operator=(const Arbiter&) = delete;
+
+  // `sources`: always the same ones, in order of precedence. `interval`: of the polls. `settled`: do not wait any
+  // longer for sources that have not reported (rule 3).
+  void arbitrate(std::span<ArbiterSource> sources, Nanos now, Nanos interval, bool settled);
+
+ private:
+  struct Seat;   // one source
+  struct Claim;  // one metric of one device that several sources have
+  struct Guest;  // one device of the presence check
+
+  void learn(std::span<ArbiterSource> sources, Nanos now);
+  void decide(std::span<ArbiterSource> sources, Nanos now, Nanos interval, bool settled);
+  void refilter(Seat& seat, size_t source);
+  void apply(Seat& seat, ArbiterSource& source);
+
+  struct Identity {
+    Device device;  // without parent
+    size_t source = 0;
+  };
+  std::vector<Seat> seats_;
+  std::vector<Claim> claims_;
+  std::vector<Guest> guests_;
+  std::map<std::string, Identity, std::less<>> identities_;  // by PCI address
+  uint64_t generations_ = uint64_t{1} << 48;                 // away from those that collectors count
+};
+
+}  // namespace accelmon

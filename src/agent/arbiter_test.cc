@@ -1,0 +1,225 @@
+#include "agent/arbiter.h"
+
+#include <gtest/gtest.h>
+
+namespace accelmon {
+namespace {
+
+constexpr Nanos kInterval = kSecond;
+
+Device gpu(std::string id, std::string address, std::string vendor = "intel") {
+  Device device;
+  device.id = std::move(id);
+  device.vendor = std::move(vendor);
+  device.index = "0";
+  device.info = {{AttributeId::pci_address, std::move(address)}};
+  return device;
+}
+
+// A source with its catalog and a frame in which everything is ok.
+class World {
+ public:
+  size_t add(std::string name, Shows shows = Shows::devices) {
+    ArbiterSource source;
+    source.shows = shows;
+    source.live = source.reported = true;
+    source.view.name = std::move(name);
+    raw_.emplace_back();
+    raw_.back().source = std::move(source);
+    return raw_.size() - 1;
+  }
+  struct Raw {
+    ArbiterSource source;
+    Catalog building;
+    CatalogPtr catalog;
+    std::vector<State> states;
+    std::vector<double> values;
+  };
+  Raw& operator[](size_t i) { return raw_[i]; }
+
+  int device(size_t source, Device device) {
+    return CatalogBuilder(raw_[source].building).add_device(std::move(device));
+  }
+  int series(size_t source, MetricId metric, int device, double value, std::vector<Attribute> attributes = {}) {
+    raw_[source].values.push_back(value);
+    raw_[source].states.push_back(State::ok);
+    raw_[source].catalog = nullptr;
+    return CatalogBuilder(raw_[source].building).add(metric, device, Tier::fast, std::move(attributes));
+  }
+  // One publication, `seconds` after the last.
+  void publish(double seconds = 1, bool settled = true) {
+    now_ += static_cast<Nanos>(seconds * 1e9);
+    shown_.resize(raw_.size());
+    for (size_t i = 0; i < raw_.size(); ++i) {
+      Raw& raw = raw_[i];
+      if (raw.catalog == nullptr) {
+        raw.building.generation = ++generation_;
+        raw.catalog = std::make_shared<const Catalog>(raw.building);
+      }
+      raw.source.view.catalog = raw.catalog;
+      raw.source.view.frame = frames_.take();
+      raw.source.view.frame->generation = raw.catalog->generation;
+      raw.source.view.frame->values = raw.values;
+      raw.source.view.frame->states = raw.states;
+      shown_[i] = raw.source;
+    }
+    arbiter_.arbitrate(shown_, now_, kInterval, settled);
+  }
+  // Every value of the metric that is shown, as "source:hw.id=value".
+  std::vector<std::string> shown(MetricId metric) const {
+    std::vector<std::string> all;
+    for (const ArbiterSource& source : shown_) {
+      const Catalog& catalog = *source.view.catalog;
+      EXPECT_EQ(catalog.generation, source.view.frame->generation);
+      EXPECT_EQ(catalog.series.size(), source.view.frame->values.size());
+      EXPECT_TRUE(validate(catalog).ok());
+      for (size_t i = 0; i < catalog.series.size(); ++i) {
+        if (catalog.series[i].metric != metric || source.view.frame->states[i] != State::ok) continue;
+        const int32_t device = catalog.series[i].device;
+        all.push_back(source.view.name + ":" + (device < 0 ? "" : catalog.devices[static_cast<size_t>(device)].id) +
+                      "=" + std::to_string(static_cast<int>(source.view.frame->values[i])));
+      }
+    }
+    return all;
+  }
+  size_t devices(size_t source) const { return shown_[source].view.catalog->devices.size(); }
+  const Catalog& catalog(size_t source) const { return *shown_[source].view.catalog; }
+
+ private:
+  Arbiter arbiter_;
+  std::vector<Raw> raw_;
+  std::vector<ArbiterSource> shown_;
+  Recycler<Frame> frames_;
+  uint64_t generation_ = 0;
+  Nanos now_ = 1000 * kSecond;
+};
+
+using Strings = std::vector<std::string>;
+
+TEST(Arbiter, WhatNobodyContestsIsShownAsItCame) {
+  World world;
+  const size_t nvml = world.add("nvml");
+  world.series(nvml, MetricId::power, world.device(nvml, gpu("GPU-1", "0000:18:00.0")), 300);
+  world.publish();
+  EXPECT_EQ(&world.catalog(nvml), world[nvml].catalog.get()) << "no copy where there is nothing to decide";
+}
+
+TEST(Arbiter, OneValueAMetricFromTheEarlierSource) {
+  World world;
+  const size_t sysman = world.add("level_zero");
+  const size_t kernel = world.add("intel_kernel");
+  const int a = world.device(sysman, gpu("0000:4d:00.0", "0000:4d:00.0"));
+  const int b = world.device(kernel, gpu("0000:4d:00.0", "0000:4d:00.0"));
+  const int power = world.series(sysman, MetricId::power, a, 100);
+  world.series(kernel, MetricId::power, b, 101);
+  world.series(kernel, MetricId::fan_speed, b, 1200);
+  world.publish();
+  EXPECT_EQ(world.shown(MetricId::power), Strings{"level_zero:0000:4d:00.0=100"});
+  EXPECT_EQ(world.shown(MetricId::fan_speed), Strings{"intel_kernel:0000:4d:00.0=1200"}) << "only it has the fan";
+
+  // Refused for longer than three intervals: the kernel's files step in, and only for this metric.
+  world[sysman].states[static_cast<size_t>(power)] = State::no_permission;
+  world.publish();
+  EXPECT_EQ(world.shown(MetricId::power), Strings{}) << "one refusal is no reason yet";
+  for (int i = 0; i < 4; ++i) world.publish();
+  EXPECT_EQ(world.shown(MetricId::power), Strings{"intel_kernel:0000:4d:00.0=101"});
+
+  // Back again: believed after ten intervals of answers, so that a source that flickers does not make the value
+  // flicker.
+  world[sysman].states[static_cast<size_t>(power)] = State::ok;
+  for (int i = 0; i < 9; ++i) world.publish();
+  EXPECT_EQ(world.shown(MetricId::power), Strings{"intel_kernel:0000:4d:00.0=101"});
+  for (int i = 0; i < 3; ++i) world.publish();
+  EXPECT_EQ(world.shown(MetricId::power), Strings{"level_zero:0000:4d:00.0=100"});
+}
+
+TEST(Arbiter, ASilentSourceGivesWayAtOnce) {
+  World world;
+  const size_t nvml = world.add("nvml");
+  const size_t smi = world.add("nvidia_smi");
+  world.series(nvml, MetricId::temperature, world.device(nvml, gpu("GPU-1", "0000:18:00.0")), 40);
+  world.series(smi, MetricId::temperature, world.device(smi, gpu("GPU-1", "0000:18:00.0")), 41);
+  world.publish();
+  EXPECT_EQ(world.shown(MetricId::temperature), Strings{"nvml:GPU-1=40"});
+  world[nvml].source.live = false;
+  world[nvml].states[0] = State::stale;
+  world.publish();
+  EXPECT_EQ(world.shown(MetricId::temperature), Strings{"nvidia_smi:GPU-1=41"});
+}
+
+TEST(Arbiter, ADeviceOfTheBusIsShownWhileNobodyReadsItUnderTheNameThatItHad) {
+  World world;
+  const size_t nvml = world.add("nvml");
+  const size_t presence = world.add("presence", Shows::presence);
+  const int gpu_device = world.device(nvml, gpu("GPU-1", "0000:18:00.0", "nvidia"));
+  world.series(nvml, MetricId::power, gpu_device, 300);
+  const std::vector<Attribute> failed{{AttributeId::hw_state, "failed"}};
+  world.series(presence, MetricId::hw_status, world.device(presence, gpu("0000:18:00.0", "0000:18:00.0", "nvidia")), 1,
+               failed);
+  world.series(presence, MetricId::hw_status, world.device(presence, gpu("0000:3b:00.0", "0000:3b:00.0", "nvidia")), 1,
+               failed);
+  world[nvml].source.reported = false;
+  world.publish(1, false);
+  EXPECT_EQ(world.devices(presence), 0u) << "nothing is missing while not everybody has spoken";
+  world[nvml].source.reported = true;
+  world.publish();
+  EXPECT_EQ(world.shown(MetricId::hw_status), Strings{"presence:0000:3b:00.0=1"}) << "the one that NVML does not show";
+  world[nvml].source.live = false;
+  world[nvml].states[0] = State::stale;
+  world.publish();
+  EXPECT_EQ(world.shown(MetricId::hw_status), (Strings{"presence:GPU-1=1", "presence:0000:3b:00.0=1"}));
+  world[nvml].source.live = true;
+  world[nvml].states[0] = State::ok;
+  world.publish();
+  EXPECT_EQ(world.shown(MetricId::hw_status), Strings{"presence:0000:3b:00.0=1"});
+}
+
+TEST(Arbiter, TheLogsWordGoesToTheDeviceAndIsNotCountedTwice) {
+  World world;
+  const size_t nvml = world.add("nvml");
+  const size_t amd = world.add("amdgpu");
+  const size_t log = world.add("kernel_log", Shows::events);
+  const std::vector<Attribute> xid{{AttributeId::event_code, "xid:79"}, {AttributeId::severity, "critical"}};
+  world.series(nvml, MetricId::events, world.device(nvml, gpu("GPU-1", "0000:18:00.0", "nvidia")), 1, xid);
+  world.series(amd, MetricId::power, world.device(amd, gpu("amd-1234", "0000:43:00.0", "amd")), 400);
+  world.series(log, MetricId::events, world.device(log, gpu("0000:18:00.0", "0000:18:00.0", "nvidia")), 1, xid);
+  world.series(log, MetricId::events, world.device(log, gpu("0000:43:00.0", "0000:43:00.0", "amd")), 2,
+               {{AttributeId::event_code, "amdgpu:reset"}, {AttributeId::severity, "critical"}});
+  world.publish();
+  EXPECT_EQ(world.shown(MetricId::events), (Strings{"nvml:GPU-1=1", "kernel_log:amd-1234=2"}));
+}
+
+TEST(Arbiter, PartsAreNamedAfterTheirParentAndKeepIt) {
+  World world;
+  const size_t first = world.add("level_zero");
+  const size_t second = world.add("intel_kernel");
+  const int a = world.device(first, gpu("uuid-1", "0000:4d:00.0"));
+  world.series(first, MetricId::power, a, 100);
+  const int b = world.device(second, gpu("0000:4d:00.0", "0000:4d:00.0"));
+  Device tile = gpu("0000:4d:00.0/tile0", "0000:4d:00.0");
+  tile.type = DeviceType::gpu_partition;
+  tile.parent = b;
+  world.series(second, MetricId::power, b, 101);
+  world.series(second, MetricId::clock_frequency, world.device(second, tile), 7);
+  world.publish();
+  EXPECT_EQ(world.shown(MetricId::clock_frequency), Strings{"intel_kernel:uuid-1/tile0=7"});
+  ASSERT_EQ(world.devices(second), 2u);
+  EXPECT_EQ(world.catalog(second).devices[1].parent, 0);
+}
+
+TEST(Arbiter, SensorsOfTheHostAreNobodysRivals) {
+  World world;
+  const size_t a = world.add("sensors");
+  const size_t b = world.add("other");
+  Device cpu;
+  cpu.type = DeviceType::cpu;
+  cpu.id = "cpu0";
+  world.series(a, MetricId::temperature, world.device(a, cpu), 50);
+  world.series(b, MetricId::power, world.device(b, cpu), 60);
+  world.publish();
+  EXPECT_EQ(world.shown(MetricId::temperature), Strings{"sensors:cpu0=50"});
+  EXPECT_EQ(world.shown(MetricId::power), Strings{"other:cpu0=60"});
+}
+
+}  // namespace
+}  // namespace accelmon
