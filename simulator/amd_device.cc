@@ -34,8 +34,8 @@ class AmdParser {
   AmdDevice read(Reader& reader) {
     AmdDevice d;
     read_identity(reader, d);
-    read_pcie(reader, d);
     read_load(reader, d);
+    read_pcie(reader, d);
     read_memory(reader, d);
     read_power(reader, d);
     read_sensors(reader, d);

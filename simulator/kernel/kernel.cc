@@ -1,0 +1,317 @@
+#include "simulator/kernel/kernel.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+namespace accelmon::simulator {
+
+namespace {
+
+constexpr int64_t kSecond = 1000000000;
+constexpr int64_t kCheckEvery = kSecond / 10;
+
+int64_t clock_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return int64_t{now.tv_sec} * kSecond + now.tv_nsec;
+}
+
+void sleep_ns(int64_t duration) {
+  timespec left{static_cast<time_t>(duration / kSecond), static_cast<long>(duration % kSecond)};
+  while (nanosleep(&left, &left) != 0) {
+  }
+}
+
+std::string environment(const char* name) {
+  const char* value = getenv(name);
+  return value ? value : "";
+}
+
+std::optional<std::string> read_scenario(const char* path) {
+  constexpr size_t kLongest = 2 << 20;
+  const int file = ::open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return std::nullopt;
+  std::string text;
+  char buffer[4096];
+  ssize_t got = 0;
+  while (text.size() < kLongest && (got = ::read(file, buffer, sizeof(buffer))) > 0)
+    text.append(buffer, static_cast<size_t>(got));
+  ::close(file);
+  return got < 0 ? std::nullopt : std::optional<std::string>(std::move(text));
+}
+
+// Numbers that cannot be, in the form that the file has.
+std::string garbage(const std::string& honest, bool binary, uint64_t key) {
+  if (binary) {
+    std::string bytes(honest.size(), '\0');
+    for (char& byte : bytes) byte = static_cast<char>((key = mix(key)) >> 56);
+    // Every other time the header is kept, so that the reader has to look further than that.
+    if (key & 1 && honest.size() > 4) bytes.replace(0, 4, honest, 0, 4);
+    return bytes;
+  }
+  switch (mix(key) % 4) {
+    case 0:
+      return "18446744073709551615\n";
+    case 1:
+      return "-2147483648\n";
+    case 2:
+      return std::string("\x7f\xff%\0\n", 5);
+    default:
+      return "";
+  }
+}
+
+// A file of the tree. As sysfs does it, what it says is made at offset 0 and kept for the reads that go on from there.
+class TreeFile : public OpenFile {
+ public:
+  TreeFile(Kernel& kernel, std::string path) : kernel_(kernel), path_(std::move(path)) {}
+
+  ssize_t read(void* buffer, size_t size, off_t offset) override {
+    if (offset < 0) return -EINVAL;
+    std::string made;
+    if (offset == 0) {
+      if (const int error = make(made); error != 0) return -error;
+    }
+    const std::lock_guard lock(mutex_);
+    if (offset == 0) said_ = std::move(made);
+    const auto at = static_cast<size_t>(offset);
+    if (at >= said_.size()) return 0;
+    const size_t part = std::min(size, said_.size() - at);
+    memcpy(buffer, said_.data() + at, part);
+    return static_cast<ssize_t>(part);
+  }
+
+  int control(unsigned long request, void* argument) override {
+    const std::shared_ptr<const World> world = kernel_.world();
+    const KernelFile* file = world ? world->tree.find(path_) : nullptr;
+    if (!file) return -ENODEV;
+    const Verdict verdict = kernel_.judge(path_, *file, false);
+    if (verdict.error != 0) return -verdict.error;
+    if (!file->control) return -ENOTTY;
+    return file->control(Moment{world->scenario, verdict.t, verdict.since}, request, argument);
+  }
+
+ private:
+  int make(std::string& out) {
+    std::shared_ptr<const World> world = kernel_.world();
+    const KernelFile* file = world ? world->tree.find(path_) : nullptr;
+    if (!file) return ENODEV;
+    const Verdict verdict = kernel_.judge(path_, *file, false);
+    if (verdict.error != 0) return verdict.error;
+    Bytes bytes = file->content(Moment{world->scenario, verdict.t, verdict.since});
+    if (bytes.error != 0) return bytes.error;
+    if (verdict.all_ones) std::fill(bytes.text.begin(), bytes.text.end(), '\xff');
+    out = verdict.garbage ? garbage(bytes.text, file->binary, verdict.garbage_key) : std::move(bytes.text);
+    return 0;
+  }
+
+  Kernel& kernel_;
+  const std::string path_;
+  std::mutex mutex_;
+  std::string said_;
+};
+
+}  // namespace
+
+int OpenFile::control(unsigned long, void*) {
+  return -ENOTTY;
+}
+
+Kernel& Kernel::get() {
+  // Never destroyed: a thread may still be inside when the process exits.
+  alignas(Kernel) static unsigned char storage[sizeof(Kernel)];
+  static Kernel* const kernel = new (storage) Kernel();
+  return *kernel;
+}
+
+Kernel::Kernel() {
+  scenario_path_ = environment("ACCELMON_SCENARIO");
+  root_ = environment("ACCELMON_SIM_ROOT");
+  const std::string epoch = environment("ACCELMON_SIM_EPOCH_NS");
+  char* end = nullptr;
+  epoch_ns_ = strtoll(epoch.c_str(), &end, 10);
+  if (epoch.empty() || *end != '\0') epoch_ns_ = clock_ns();
+  char resolved[PATH_MAX];
+  if (root_.size() < 2 || scenario_path_.empty() || !realpath(root_.c_str(), resolved)) return;
+  while (root_.back() == '/') root_.pop_back();
+  root_ += '/';
+  resolved_root_ = std::string(resolved) + "/";
+  active_ = true;
+}
+
+double Kernel::now() const {
+  return static_cast<double>(std::max<int64_t>(clock_ns() - epoch_ns_, 0)) * 1e-9;
+}
+
+bool Kernel::below_root(const char* path) const {
+  return strncmp(path, root_.c_str(), root_.size()) == 0 ||
+         strncmp(path, resolved_root_.c_str(), resolved_root_.size()) == 0;
+}
+
+int Kernel::opened(int fd) {
+  char link[32], path[PATH_MAX];
+  snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+  const ssize_t length = readlink(link, path, sizeof(path));
+  if (length <= 0 || length >= static_cast<ssize_t>(sizeof(path))) return 0;
+  std::string_view canonical(path, static_cast<size_t>(length));
+  if (canonical.substr(0, resolved_root_.size()) != resolved_root_) return 0;
+  canonical.remove_prefix(resolved_root_.size());
+  const std::shared_ptr<const World> current = world();
+  const KernelFile* file = current ? current->tree.find(canonical) : nullptr;
+  if (!file) {
+    // A folder, or a file that the scenario has no more.
+    struct stat status {};
+    const bool folder = fstat(fd, &status) == 0 && S_ISDIR(status.st_mode);
+    return folder || !current ? 0 : ENOENT;
+  }
+  const std::string name(canonical);
+  if (const Verdict verdict = judge(name, *file, true); verdict.error != 0) return verdict.error;
+  adopt(fd, std::make_shared<TreeFile>(*this, name));
+  return 0;
+}
+
+std::shared_ptr<OpenFile> Kernel::find(int fd) {
+  if (!owns(fd)) return nullptr;
+  const std::lock_guard lock(mutex_);
+  return files_[static_cast<size_t>(fd)];
+}
+
+void Kernel::adopt(int fd, std::shared_ptr<OpenFile> file) {
+  if (fd < 0 || fd >= kDescriptors) return complain("descriptor " + std::to_string(fd) + " is too large to simulate");
+  const std::lock_guard lock(mutex_);
+  files_[static_cast<size_t>(fd)] = std::move(file);
+  used_[static_cast<size_t>(fd)] = true;
+}
+
+void Kernel::forget(int fd) {
+  if (!owns(fd)) return;
+  std::shared_ptr<OpenFile> last;  // destroyed outside of the lock
+  const std::lock_guard lock(mutex_);
+  last = std::move(files_[static_cast<size_t>(fd)]);
+  used_[static_cast<size_t>(fd)] = false;
+}
+
+void Kernel::complain(const std::string& what) {
+  if (what == complaint_) return;
+  complaint_ = what;
+  fprintf(stderr, "accelmon-kernel: %s\n", what.c_str());
+}
+
+void Kernel::reload() {
+  const int64_t now_ns = clock_ns();
+  if (checked_ns_ != 0 && now_ns - checked_ns_ < kCheckEvery) return;
+  checked_ns_ = now_ns;
+  struct stat status {};
+  if (stat(scenario_path_.c_str(), &status) != 0)
+    return complain("cannot read the scenario " + scenario_path_ + ": " + strerror(errno));
+  const bool same =
+      status.st_mtim.tv_sec == changed_.tv_sec && status.st_mtim.tv_nsec == changed_.tv_nsec && status.st_size == size_;
+  if (same) return;
+  const std::optional<std::string> text = read_scenario(scenario_path_.c_str());
+  if (!text) return complain("cannot read the scenario " + scenario_path_ + ": " + strerror(errno));
+  ParseOutcome outcome = parse_scenario(*text, now());
+  changed_ = status.st_mtim;
+  size_ = status.st_size;
+  if (!outcome.scenario) return complain("the scenario " + scenario_path_ + " is broken: " + outcome.error);
+  world_ = std::make_shared<const World>(std::move(*outcome.scenario));
+  complaint_.clear();
+}
+
+std::shared_ptr<const World> Kernel::world() {
+  const std::lock_guard lock(mutex_);
+  reload();
+  return world_;
+}
+
+bool Kernel::concerns(const Fault& fault, const std::string& path, const KernelFile& file) const {
+  if (!file.owner || fault.vendor != file.owner->vendor || !fault.any_call) return false;
+  if (fault.device && *fault.device != file.owner->device) return false;
+  if (!fault.file.empty()) return matches_end(fault.file, path);
+  // What is about the whole device leaves what the bus knows of it alone, and NVIDIA has nothing else here.
+  return !file.of_bus || fault.kind == Fault::Kind::gone || fault.kind == Fault::Kind::lost;
+}
+
+Verdict Kernel::judge(const std::string& path, const KernelFile& file, bool opening) {
+  const std::shared_ptr<const World> current = world();
+  Verdict verdict;
+  const double at = verdict.t = now();
+  if (!current || !file.owner) return verdict;
+  const Scenario& scenario = current->scenario;
+  const Vendor vendor = file.owner->vendor;
+  verdict.since = scenario.loaded_at(at, vendor);
+  if (!file.of_bus && scenario.unloaded(at, vendor)) {
+    verdict.error = opening ? ENOENT : ENODEV;
+    return verdict;
+  }
+  for (const Fault& fault : scenario.faults) {
+    const std::optional<double> began = fault.occurrence(at);
+    if (!began || !concerns(fault, path, file)) continue;
+    if (fault.probability < 1 && mix_unit(mix(fault.seed ^ fault.ordinal) + draws_++) >= fault.probability) continue;
+    switch (fault.kind) {
+      case Fault::Kind::error:
+        // What is not there or may not be opened shows at once; all else when it is read.
+        if (fault.error_number == ENOENT) verdict.error = opening ? ENOENT : ENODEV;
+        if (fault.error_number == EACCES && opening) verdict.error = EACCES;
+        if (fault.error_number != ENOENT && fault.error_number != EACCES && !opening)
+          verdict.error = fault.error_number;
+        if (verdict.error != 0) return verdict;
+        break;
+      case Fault::Kind::hang:
+        while (!opening) {
+          const std::shared_ptr<const World> latest = world();
+          const auto& faults = latest->scenario.faults;
+          const bool still = std::any_of(faults.begin(), faults.end(), [&](const Fault& other) {
+            return other.kind == Fault::Kind::hang && other.ordinal == fault.ordinal && other.occurrence(now()) &&
+                   concerns(other, path, file);
+          });
+          if (!still) break;
+          sleep_ns(kSecond / 50);
+        }
+        break;
+      case Fault::Kind::slow:
+        if (!opening) sleep_ns(static_cast<int64_t>(fault.milliseconds * 1e6));
+        break;
+      case Fault::Kind::crash:
+        if (!opening) abort();
+        break;
+      case Fault::Kind::garbage:
+        verdict.garbage = true;
+        verdict.garbage_key = mix(fault.seed ^ mix(static_cast<uint64_t>(at * 1e6) + draws_++));
+        break;
+      case Fault::Kind::lost:
+        // The PCI core remembers what it read at boot; only configuration space is asked each time.
+        if (file.of_bus && !matches_end("config", path)) break;
+        if (file.of_bus) {
+          verdict.all_ones = true;
+          return verdict;
+        }
+        if (!opening) verdict.error = ENODEV;
+        if (verdict.error != 0) return verdict;
+        break;
+      case Fault::Kind::gone:
+        verdict.error = opening ? ENOENT : ENODEV;
+        return verdict;
+      case Fault::Kind::frozen:
+        verdict.t = *began;
+        break;
+      case Fault::Kind::backwards:
+        verdict.t = std::max(2 * *began - at, verdict.since);
+        break;
+      case Fault::Kind::driver_unloaded:
+      case Fault::Kind::xid:
+        break;
+    }
+  }
+  return verdict;
+}
+
+}  // namespace accelmon::simulator
