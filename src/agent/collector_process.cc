@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <ctime>
@@ -102,8 +103,11 @@ class Runner {
  private:
   bool discover() {
     Result<Catalog> catalog = collector_->discover();
+    meter_.skip_poll();
     if (catalog) {
       catalog->generation = ++generation_;
+      // What is read less often than it should be is told: accelmon doctor shows facts.
+      for (auto& [call, why] : meter_.moved(intervals())) catalog->facts.emplace_back("slow: " + call, why);
       if (Status status = validate(*catalog); !status.ok()) catalog = fail(std::move(status));
     }
     if (!catalog) {
@@ -158,7 +162,8 @@ class Runner {
     for (size_t tier = 0; tier < kTiers; ++tier)
       if ((request.due >> tier) & 1u) frame_.read_at[tier] = began;
     events_.clear();
-    const PollResult result = collector_->poll(request, frame_, events_);
+    PollResult result = collector_->poll(request, frame_, events_);
+    if (meter_.close_poll(intervals()) && result == PollResult::ok) result = PollResult::rediscover;
     frame_.duration = real_clock().monotonic() - began;
     ++frame_.sequence;
     ++polls_;
@@ -182,6 +187,8 @@ class Runner {
     }
     return true;
   }
+
+  std::array<Nanos, kTiers> intervals() const { return {configure_.interval, configure_.slow, configure_.rare}; }
 
   const Configure& configure_;
   CallMeter& meter_;

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "model/catalog.h"
 
 namespace accelmon {
 
@@ -59,6 +60,22 @@ class CallMeter {
   // support is not an error and is not counted.
   void count_error(std::string_view code);
 
+  // ---- tiers adapt ----
+  // The tier in which a collector is to read what this call gives, where it would like `wanted`: a slower one once the
+  // call has taken more than a tenth of its tier's interval in three polls one after the other. Asked at discovery.
+  Tier place(CallId id, Tier wanted);
+  // The call that began last: the one behind a reading that discovery has just tried.
+  CallId last() const { return last_; }
+  // The poll is over. True when a place has changed, so that the collector must discover again.
+  bool close_poll(const std::array<Nanos, kTiers>& intervals);
+  // What was called since the last close_poll() was no poll: discovery.
+  void skip_poll();
+  // Grows with every change of a place.
+  uint64_t places() const { return places_; }
+  // Calls that are read less often than wanted, for people: {"nvmlX", "takes 120 ms a poll: read every 10 s, not every
+  // 1 s"}.
+  std::vector<std::pair<std::string, std::string>> moved(const std::array<Nanos, kTiers>& intervals) const;
+
   const std::vector<CallStats>& calls() const { return stats_; }
   const std::map<std::string, uint64_t, std::less<>>& errors() const { return errors_; }
 
@@ -77,10 +94,25 @@ class CallMeter {
   void begin(CallId id);
   void end(CallId id);
 
+  struct Place {
+    bool asked = false;
+    Tier wanted = Tier::fast;
+    Tier given = Tier::fast;
+    Nanos seen = 0;       // stats_.time at the last close
+    uint64_t calls = 0;   // stats_.calls likewise
+    Nanos last_poll = 0;  // time of the last poll that made the call
+    unsigned over = 0;    // polls in a row over the budget
+    unsigned under = 0;   // polls in a row far under that of a faster tier
+    unsigned probation = 60;
+  };
+
   const Clock& clock_;
   Heartbeat own_;
   Heartbeat* heartbeat_;
   Nanos began_ = 0;
+  CallId last_ = 0;
+  std::vector<Place> place_;
+  uint64_t places_ = 0;
   std::vector<CallStats> stats_;
   std::vector<std::array<uint64_t, 8>> names_;
   std::map<std::string, uint64_t, std::less<>> errors_;

@@ -39,5 +39,72 @@ TEST(CallMeter, LongNamesAreCut) {
   EXPECT_EQ(meter.calls()[id].name.size(), 63u);
 }
 
+constexpr std::array<Nanos, kTiers> kIntervals{kSecond, 10 * kSecond, 60 * kSecond};
+
+// A poll in which the call takes so long. Whether a place changed.
+bool poll(CallMeter& meter, ManualClock& clock, CallId id, Nanos takes) {
+  meter.measure(id, [&] { clock.advance(takes); });
+  return meter.close_poll(kIntervals);
+}
+
+TEST(CallMeter, ACallThatCostsMoreThanItsBudgetMovesToASlowerTierAndSaysSo) {
+  ManualClock clock;
+  CallMeter meter(clock);
+  const CallId dear = meter.add("dear");
+  const CallId cheap = meter.add("cheap");
+  EXPECT_EQ(meter.place(dear, Tier::fast), Tier::fast);
+  EXPECT_EQ(meter.place(cheap, Tier::fast), Tier::fast);
+  EXPECT_FALSE(poll(meter, clock, dear, 150 * kMillisecond));
+  EXPECT_FALSE(poll(meter, clock, dear, 150 * kMillisecond));
+  EXPECT_FALSE(poll(meter, clock, dear, 50 * kMillisecond)) << "twice is a hiccup";
+  EXPECT_FALSE(poll(meter, clock, dear, 150 * kMillisecond));
+  EXPECT_FALSE(poll(meter, clock, dear, 150 * kMillisecond));
+  EXPECT_TRUE(poll(meter, clock, dear, 150 * kMillisecond));
+  EXPECT_EQ(meter.places(), 1u);
+  EXPECT_EQ(meter.place(dear, Tier::fast), Tier::slow);
+  EXPECT_EQ(meter.place(cheap, Tier::fast), Tier::fast);
+  const auto moved = meter.moved(kIntervals);
+  ASSERT_EQ(moved.size(), 1u);
+  EXPECT_EQ(moved[0].first, "dear");
+  EXPECT_EQ(moved[0].second, "takes 150 ms a poll: read every 10 s, not every 1 s");
+  // In the slow tier it is judged by that tier's interval, and has nowhere to go beyond the rare one.
+  for (int i = 0; i < 2; ++i) EXPECT_FALSE(poll(meter, clock, dear, 2 * kSecond));
+  EXPECT_TRUE(poll(meter, clock, dear, 2 * kSecond));
+  EXPECT_EQ(meter.place(dear, Tier::fast), Tier::rare);
+  for (int i = 0; i < 9; ++i) EXPECT_FALSE(poll(meter, clock, dear, 20 * kSecond));
+}
+
+TEST(CallMeter, ACallThatGotCheapAgainReturnsAfterAProbationThatGrows) {
+  ManualClock clock;
+  CallMeter meter(clock);
+  const CallId call = meter.add("call");
+  meter.place(call, Tier::fast);
+  int waits[2]{};
+  for (int& wait : waits) {
+    for (int i = 0; i < 3; ++i) poll(meter, clock, call, 200 * kMillisecond);
+    ASSERT_EQ(meter.place(call, Tier::fast), Tier::slow);
+    while (!poll(meter, clock, call, kMillisecond)) ++wait;
+    EXPECT_EQ(meter.place(call, Tier::fast), Tier::fast);
+  }
+  EXPECT_GT(waits[0], 50);
+  EXPECT_GT(waits[1], waits[0]);
+}
+
+TEST(CallMeter, DiscoveryAndCallsOfSlowerTiersAreNoPolls) {
+  ManualClock clock;
+  CallMeter meter(clock);
+  const CallId call = meter.add("call");
+  const CallId list = meter.add("list");
+  meter.place(call, Tier::fast);
+  meter.place(list, Tier::slow);
+  for (int i = 0; i < 5; ++i) {
+    meter.measure(call, [&] { clock.advance(5 * kSecond); });
+    meter.skip_poll();
+    EXPECT_FALSE(poll(meter, clock, list, 300 * kMillisecond)) << "within the slow tier's budget";
+  }
+  EXPECT_EQ(meter.place(call, Tier::fast), Tier::fast);
+  EXPECT_EQ(meter.place(list, Tier::slow), Tier::slow);
+}
+
 }  // namespace
 }  // namespace accelmon

@@ -72,6 +72,7 @@ class NvmlCollector final : public Collector {
   std::vector<KnownGpu> known_;
   U32 count_ = 0;
   bool enumerate_due_ = true;
+  uint64_t places_ = 0;  // of calls in tiers, when the devices were last probed
   bool first_poll_ = true;
   size_t series_ = 0;
 
@@ -175,6 +176,10 @@ void NvmlCollector::watch_events() {
 Result<Catalog> NvmlCollector::discover() {
   if (library_ == nullptr) {
     if (Status opened = open(); !opened.ok()) return fail(std::move(opened));
+  }
+  if (const uint64_t places = library_->calls().places(); places != places_) {
+    places_ = places;
+    enumerate_due_ = true;
   }
   if (enumerate_due_) {
     if (Status found = enumerate_all(); !found.ok()) return fail(std::move(found));

@@ -181,6 +181,7 @@ bool DeviceReader::offer(std::initializer_list<Read> candidates, int argument, T
     if (!is_unsupported(row[0].code)) break;
   }
 
+  tier = host_.nvml.calls().place(host_.nvml.calls().last(), tier);
   item.argument = argument;
   item.count = static_cast<int>(outputs.size());
   item.slots.fill(-1);

@@ -54,9 +54,11 @@ std::vector<FieldNumber> DeviceReader::offer_fields(std::vector<FieldOffer> offe
   for (const FieldOffer& offer : offers) batch.add(offer.request);
   if (fails(batch.read(host_.nvml, handle_))) return numbers;
 
+  const CallId call = host_.nvml.calls().last();
   int summed_slot = -1;
   for (size_t i = 0; i < offers.size(); ++i) {
     FieldOffer& offer = offers[i];
+    offer.tier = host_.nvml.calls().place(call, offer.tier);
     FieldNumber number = batch.number(i);
     number.code = field_code(number.code);
     if (number.code == kSuccess && offer.type >= 0 && number.type != offer.type) number.code = kNotSupported;
