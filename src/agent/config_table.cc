@@ -75,6 +75,11 @@ const Key kKeys[] = {
     {"collectors.host.network_exclude", Type::text, nullptr, 0, 4096,
      "`veth,docker,cali,cni,br-,lxc,vnet,tap,eni,gke,azv`",
      "Network interfaces whose names begin with one of these, separated by commas, are not read"},
+    {"collectors.sensors.enabled", Type::boolean, [](Config& c) -> Slot { return &c.collectors["sensors"].enabled; }, 0,
+     1, "", "Whether the host's own sensors are read: temperatures, fans, voltages, processors' power"},
+    {"collectors.sensors.sysfs", Type::path, nullptr, 0, 4096, "`/sys`", "Where the host's `/sys` is mounted"},
+    {"collectors.sensors.each_core", Type::boolean, nullptr, 0, 1, "`false`",
+     "Whether each processor core has a temperature of its own, beside that of the whole processor"},
 };
 
 std::string_view last_word(std::string_view path) {

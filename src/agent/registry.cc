@@ -4,12 +4,15 @@
 
 #include "collectors/host/host_collector.h"
 #include "collectors/nvml/nvml_collector.h"
+#include "collectors/sensors/sensors_collector.h"
 
 namespace accelmon {
 namespace {
 
 constexpr CollectorEntry kCollectors[] = {
     {"host", "host", "CPU, memory, disks and network of the host, from /proc and /sys", make_host_collector},
+    {"sensors", "host", "Temperatures, fans, voltages and power of the host, from hwmon, thermal zones and RAPL",
+     make_sensors_collector},
     {"nvml", "nvidia", "NVIDIA GPUs through NVML (libnvidia-ml.so.1)", make_nvml_collector},
 };
 
