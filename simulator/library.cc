@@ -289,6 +289,9 @@ int Library::apply_faults(Entry& entry, std::optional<unsigned> field) {
         break;
       case Fault::Kind::crash:
         abort();
+      case Fault::Kind::memory:
+        leak_memory();
+        break;
       case Fault::Kind::garbage:
         entry.garbage = true;
         entry.garbage_key = mix(fault.seed ^ mix(static_cast<uint64_t>(entry.now * 1e6)));

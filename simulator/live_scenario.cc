@@ -4,6 +4,8 @@
 #include <malloc.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <mutex>
+#include <vector>
 
 #include <algorithm>
 #include <cerrno>
@@ -81,8 +83,7 @@ void LiveScenario::reload() {
   checked_ns_ = now_ns;
   if (path_.empty()) return complain("set ACCELMON_SCENARIO to the path of a scenario");
   struct stat status {};
-  if (stat(path_.c_str(), &status) != 0)
-    return complain("cannot read the scenario " + path_ + ": " + strerror(errno));
+  if (stat(path_.c_str(), &status) != 0) return complain("cannot read the scenario " + path_ + ": " + strerror(errno));
   const bool same =
       status.st_mtim.tv_sec == changed_.tv_sec && status.st_mtim.tv_nsec == changed_.tv_nsec && status.st_size == size_;
   if (same) return;
@@ -100,6 +101,18 @@ void LiveScenario::reload() {
   }
   // The memory of the parser goes back, so that a process that is measured shows its own.
   malloc_trim(0);
+}
+
+void leak_memory() {
+  constexpr size_t kBytes = 16 << 20;
+  void* const taken = malloc(kBytes);
+  if (taken == nullptr) abort();  // as code that does not check would
+  memset(taken, 1, kBytes);
+  // Nobody frees it; the address is kept where a leak checker sees it.
+  static std::mutex mutex;
+  static auto* const all = new std::vector<void*>();
+  const std::lock_guard lock(mutex);
+  all->push_back(taken);
 }
 
 }  // namespace accelmon::simulator

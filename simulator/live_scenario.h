@@ -40,5 +40,7 @@ class LiveScenario {
 };
 
 void sleep_seconds(double seconds);
+// What a leak of a fault of kind `memory` takes; it is never given back. Ends the process where there is no more.
+void leak_memory();
 
 }  // namespace accelmon::simulator

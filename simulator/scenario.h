@@ -185,6 +185,7 @@ struct Fault {
     driver_unloaded,  // initialization answers DRIVER_NOT_LOADED, everything else UNINITIALIZED
     frozen,           // readings stand still
     backwards,        // time runs backwards: so do counters
+    memory,           // the call takes memory, 16 MiB of it, and keeps it
     xid,              // an event, once at the start of each occurrence
   };
   Kind kind = Kind::error;

@@ -64,6 +64,7 @@ constexpr Named kFaultKinds[] = {{"error", static_cast<int>(Fault::Kind::error)}
                                  {"driver_unloaded", static_cast<int>(Fault::Kind::driver_unloaded)},
                                  {"frozen", static_cast<int>(Fault::Kind::frozen)},
                                  {"backwards", static_cast<int>(Fault::Kind::backwards)},
+                                 {"memory", static_cast<int>(Fault::Kind::memory)},
                                  {"xid", static_cast<int>(Fault::Kind::xid)}};
 
 constexpr Named kProcessKinds[] = {{"compute", static_cast<int>(Process::Kind::compute)},

@@ -283,6 +283,9 @@ Verdict Kernel::judge(const std::string& path, const KernelFile& file, bool open
       case Fault::Kind::crash:
         if (!opening) abort();
         break;
+      case Fault::Kind::memory:
+        if (!opening) leak_memory();
+        break;
       case Fault::Kind::garbage:
         verdict.garbage = true;
         verdict.garbage_key = mix(fault.seed ^ mix(static_cast<uint64_t>(at * 1e6) + draws_++));

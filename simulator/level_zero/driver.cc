@@ -168,6 +168,9 @@ ze_result_t Driver::apply_faults(Entry& entry) {
         break;
       case Fault::Kind::crash:
         abort();
+      case Fault::Kind::memory:
+        leak_memory();
+        break;
       case Fault::Kind::garbage:
         entry.garbage = true;
         entry.garbage_key = mix(fault.seed ^ mix(static_cast<uint64_t>(entry.now * 1e6)));

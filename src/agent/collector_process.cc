@@ -20,10 +20,13 @@
 #include "agent/child_fds.h"
 #include "agent/protocol.h"
 #include "agent/registry.h"
+#include "base/fd.h"
 #include "base/log.h"
 
 namespace accelmon {
 namespace {
+
+constexpr rlim_t kMemoryLimit = rlim_t{1} << 30;
 
 // Sends all of `bytes` and empties it. False when the agent is gone.
 bool send_all(int fd, std::string& bytes) {
@@ -224,6 +227,14 @@ int run_collector_process(const std::string& name) {
   ::prctl(PR_SET_NAME, ("accelmon-" + name).substr(0, 15).c_str());
   ::prctl(PR_SET_TIMERSLACK, kMillisecond);
   ::mallopt(M_ARENA_MAX, 1);
+  // A library that leaks ends this process, not the host: its memory is bounded, and should the host run out of it all
+  // the same, this goes before a model server does.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  const rlimit memory{kMemoryLimit, kMemoryLimit};
+  ::setrlimit(RLIMIT_DATA, &memory);
+#endif
+  if (UniqueFd score(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC)); score.valid()) [[maybe_unused]]
+    const ssize_t n = ::write(score.get(), "500", 3);
   ::signal(SIGPIPE, SIG_IGN);
   // Ctrl-C and a service manager's stop reach the whole group. The agent decides: it closes the socket, and this
   // process lets its driver go in order.
