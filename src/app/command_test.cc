@@ -113,7 +113,8 @@ class Scenarios : public testing::Test {
     for (const char* name : {"t4", "h100x8"})
       std::ofstream(root_ / "share/accelmon/scenarios" / (std::string(name) + ".toml"));
     std::ofstream(root_ / "share/accelmon/scenarios/README.md");
-    std::ofstream(root_ / "lib/accelmon/simulator/libnvidia-ml.so.1");
+    for (const char* name : {"libnvidia-ml.so.1", "libaccelmon-kernel.so", "lay-out-tree"})
+      std::ofstream(root_ / "lib/accelmon/simulator" / name);
   }
   void TearDown() override { std::filesystem::remove_all(root_); }
   std::filesystem::path root_;
@@ -134,6 +135,37 @@ TEST_F(Scenarios, NamesAndFiles) {
   const std::vector<std::pair<std::string, std::string>> expected{{"ACCELMON_SCENARIO", named->scenario},
                                                                   {"ACCELMON_SIM_EPOCH_NS", "77"}};
   EXPECT_EQ(named->environment(77), expected);
+}
+
+TEST_F(Scenarios, TheKernelsFilesAreWrittenAndGoWithTheirLastOwner) {
+  const std::filesystem::path program = root_ / "lib/accelmon/simulator/lay-out-tree";
+  std::ofstream(program) << "#!/bin/sh\nmkdir \"$2/sys\" && echo \"$1\" > \"$2/sys/scenario\"\n";
+  std::filesystem::permissions(program, std::filesystem::perms::owner_all);
+  Result<Simulation> simulation = find_simulation("t4", root_);
+  ASSERT_TRUE(simulation);
+  ASSERT_TRUE(simulation->prepare().ok());
+  const std::string folder = simulation->root->path();
+  EXPECT_TRUE(std::filesystem::exists(folder + "/sys/scenario"));
+  Config config;
+  config.collectors["amdgpu"];
+  config.collectors["host"];
+  simulation->apply(config);
+  EXPECT_EQ(config.collectors["amdgpu"].options["sysfs"], folder + "/sys");
+  EXPECT_EQ(config.collectors["amdgpu"].options["procfs"], folder + "/proc");
+  EXPECT_EQ(config.collectors["amdgpu"].options["devfs"], folder + "/dev");
+  EXPECT_TRUE(config.collectors["host"].options.empty());
+  EXPECT_EQ(config.collectors.count("presence"), 0u);
+  const auto environment = simulation->environment(77);
+  EXPECT_NE(std::find(environment.begin(), environment.end(),
+                      std::pair<std::string, std::string>{"ACCELMON_SIM_ROOT", folder}),
+            environment.end());
+  simulation->root.reset();
+  EXPECT_FALSE(std::filesystem::exists(folder));
+
+  std::ofstream(program) << "#!/bin/sh\necho 'line 3: no' >&2\nexit 1\n";
+  const Status failed = simulation->prepare();
+  EXPECT_EQ(failed.code(), Code::invalid);
+  EXPECT_EQ(failed.message(), "line 3: no");
 }
 
 TEST_F(Scenarios, UnknownOnesAreToldTheKnown) {

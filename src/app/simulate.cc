@@ -1,10 +1,26 @@
 #include "app/simulate.h"
 
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstdlib>
 #include <filesystem>
 #include <system_error>
 
+#include "base/fd.h"
 #include "base/text.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define ACCELMON_ADDRESS_SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ACCELMON_ADDRESS_SANITIZER
+#endif
+#endif
 
 namespace accelmon {
 namespace {
@@ -12,6 +28,10 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kLibrary = "lib/accelmon/simulator/libnvidia-ml.so.1";
+constexpr const char* kKernel = "lib/accelmon/simulator/libaccelmon-kernel.so";
+constexpr const char* kLayOut = "lib/accelmon/simulator/lay-out-tree";
+// The collectors that read devices from the kernel's files; the host's own stay the real ones.
+constexpr const char* kOfTheKernel[] = {"amdgpu", "intel_kernel", "presence"};
 constexpr const char* kScenarios = "share/accelmon/scenarios";
 
 std::vector<std::string> known_scenarios(const fs::path& folder) {
@@ -27,14 +47,87 @@ bool plain_word(std::string_view text) {
   return !text.empty() && text.find('/') == std::string_view::npos && !text.ends_with(".toml");
 }
 
+// Runs a program to its end. What it says on standard error is the reason when it fails.
+Status run(std::vector<std::string> words) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return Status::from_errno(errno, "pipe");
+  const UniqueFd out(ends[0]);
+  UniqueFd in(ends[1]);
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  ::posix_spawn_file_actions_adddup2(&actions, in.get(), STDERR_FILENO);
+  pid_t pid = -1;
+  const int error = ::posix_spawn(&pid, argv[0], &actions, nullptr, argv.data(), environ);
+  ::posix_spawn_file_actions_destroy(&actions);
+  if (error != 0) return Status::from_errno(error, "cannot start " + words[0]);
+  in.reset();
+  std::string said;
+  char buffer[512];
+  for (;;) {
+    const ssize_t got = ::read(out.get(), buffer, sizeof buffer);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    if (said.size() < 4096) said.append(buffer, static_cast<size_t>(got));
+  }
+  int status = 0;
+  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
+  const std::string_view reason = trim(said);
+  return {Code::invalid, reason.empty() ? words[0] + " failed" : printable(reason, 600)};
+}
+
 }  // namespace
+
+Result<std::shared_ptr<TemporaryFolder>> TemporaryFolder::make() {
+  const char* parent = std::getenv("TMPDIR");
+  std::string name = std::string(parent != nullptr && parent[0] == '/' ? parent : "/tmp") + "/accelmon-kernel-XXXXXX";
+  if (::mkdtemp(name.data()) == nullptr) return fail(Status::from_errno(errno, "cannot make " + name));
+  return std::shared_ptr<TemporaryFolder>(new TemporaryFolder(std::move(name)));
+}
+
+TemporaryFolder::~TemporaryFolder() {
+  std::error_code error;
+  fs::remove_all(path_, error);
+}
+
+Status Simulation::prepare() {
+  Result<std::shared_ptr<TemporaryFolder>> folder = TemporaryFolder::make();
+  if (!folder) return folder.error();
+  if (Status status = run({lay_out, scenario, (*folder)->path()}); !status.ok()) return status;
+  root = std::move(*folder);
+  return {};
+}
 
 void Simulation::apply(Config& config) const {
   config.collectors["nvml"].options["library"] = library;
+  if (!root) return;
+  for (const char* name : kOfTheKernel) {
+    const auto found = config.collectors.find(name);
+    if (found == config.collectors.end()) continue;
+    for (const char* part : {"sys", "proc", "dev"})
+      found->second.options[std::string(part) + "fs"] = root->path() + "/" + part;
+  }
 }
 
 std::vector<std::pair<std::string, std::string>> Simulation::environment(Nanos now) const {
-  return {{"ACCELMON_SCENARIO", scenario}, {"ACCELMON_SIM_EPOCH_NS", std::to_string(now)}};
+  std::vector<std::pair<std::string, std::string>> variables{{"ACCELMON_SCENARIO", scenario},
+                                                             {"ACCELMON_SIM_EPOCH_NS", std::to_string(now)}};
+  if (!root) return variables;
+  variables.emplace_back("ACCELMON_SIM_ROOT", root->path());
+  const auto before = [](const char* name, const std::string& text, char separator) {
+    const char* old = std::getenv(name);
+    return old != nullptr && old[0] != '\0' ? text + separator + old : text;
+  };
+  variables.emplace_back("LD_PRELOAD", before("LD_PRELOAD", kernel, ':'));
+#ifdef ACCELMON_ADDRESS_SANITIZER
+  // Its runtime would refuse to come after a preloaded library.
+  variables.emplace_back("ASAN_OPTIONS", before("ASAN_OPTIONS", "verify_asan_link_order=0", ':'));
+#endif
+  return variables;
 }
 
 std::string installation_root() {
@@ -62,10 +155,13 @@ Result<Simulation> find_simulation(const std::string& scenario, const std::strin
       return fail(Code::absent, "scenario " + printable(scenario, 300) + ": no such file");
     found.scenario = fs::absolute(scenario, error).string();
   }
-  const fs::path library = fs::path(root) / kLibrary;
-  if (!fs::exists(library, error))
-    return fail(Code::absent, "the simulator is not installed: " + library.string() + " is missing");
-  found.library = library.string();
+  for (const auto& [part, file] :
+       {std::pair{&found.library, kLibrary}, {&found.kernel, kKernel}, {&found.lay_out, kLayOut}}) {
+    const fs::path path = fs::path(root) / file;
+    if (!fs::exists(path, error))
+      return fail(Code::absent, "the simulator is not installed: " + path.string() + " is missing");
+    *part = path.string();
+  }
   return found;
 }
 

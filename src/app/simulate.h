@@ -1,6 +1,10 @@
-// `--simulate`: the real NVML collector over a simulated library.
+// `--simulate`: the real collectors over simulated libraries and a simulated kernel.
+//
+// NVIDIA's library is replaced by ours. What the kernel shows of devices is laid out as files in a private folder, and
+// a library that is preloaded into the collectors answers when they are read.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,11 +14,30 @@
 
 namespace accelmon {
 
-struct Simulation {
-  std::string library;   // absolute path of the simulated libnvidia-ml.so.1
-  std::string scenario;  // absolute path of the scenario's file
+// A private folder below the system's for temporary files; removed with all in it when its last owner goes.
+class TemporaryFolder {
+ public:
+  static Result<std::shared_ptr<TemporaryFolder>> make();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  ~TemporaryFolder();
+  const std::string& path() const { return path_; }
 
-  void apply(Config& config) const;  // points the collector to the library
+ private:
+  explicit TemporaryFolder(std::string path) : path_(std::move(path)) {}
+  std::string path_;
+};
+
+struct Simulation {
+  std::string library;                    // absolute path of the simulated libnvidia-ml.so.1
+  std::string scenario;                   // absolute path of the scenario's file
+  std::string kernel;                     // the library that answers for the kernel
+  std::string lay_out;                    // the program that writes its files
+  std::shared_ptr<TemporaryFolder> root;  // where they are: sys, proc and dev; empty before prepare()
+
+  // Writes the kernel's files. Errors: invalid (the scenario is broken), io.
+  Status prepare();
+  void apply(Config& config) const;  // points the collectors to the library and the files
   // What the collector processes get. `now` is the monotonic time at which the scenario begins.
   std::vector<std::pair<std::string, std::string>> environment(Nanos now) const;
 };

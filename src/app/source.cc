@@ -80,6 +80,10 @@ Result<Settings> read_settings(const Arguments& arguments, int& code) {
       return fail(found.error());
     }
     simulation = *found;
+    if (const Status status = simulation.prepare(); !status.ok()) {
+      code = kFailure;
+      return fail(status);
+    }
     settings.scenario = arguments.value("--simulate");
     settings.collector_environment = simulation.environment(real_clock().monotonic());
     simulation.apply(settings.config);
