@@ -313,7 +313,7 @@ class IntelParser {
     d.group_engines = reader.flag("level_zero.group_engines").value_or(d.driver == IntelDriver::xe);
     d.legacy_only = reader.flag("level_zero.legacy_only").value_or(false);
     d.throttle_time = reader.flag("level_zero.throttle_time").value_or(false);
-    d.level_zero_driver = read_whole(reader, "level_zero.driver", 1);
+    d.level_zero_driver = read_whole(reader, "level_zero.driver", kIntelEveryDriver);
     d.unsupported = reader.texts("level_zero.unsupported");
   }
 

@@ -17,6 +17,7 @@
 namespace accelmon::simulator {
 
 inline constexpr size_t kIntelTilesMost = 8;
+inline constexpr unsigned kIntelEveryDriver = 2;
 inline constexpr unsigned kIntelEnginesMost = 16;  // of one class on one tile
 
 enum class IntelDriver : uint8_t { xe, i915 };
@@ -148,7 +149,7 @@ struct IntelDevice {
   bool frozen_engines = false;           // Sysman's engine timestamps do not move
   bool group_engines = false;            // Sysman shows COMPUTE_ALL and so on beside the single engines
   bool legacy_only = false;              // the Level Zero driver has no zesInit
-  unsigned level_zero_driver = 0;        // by which of several Level Zero drivers it is shown
+  unsigned level_zero_driver = 0;        // by which of two Level Zero drivers it is shown, or kIntelEveryDriver
   std::vector<std::string> unsupported;  // Level Zero calls that answer UNSUPPORTED_FEATURE; a prefix ends in '*'
 
   // "0000:4d:00.0"

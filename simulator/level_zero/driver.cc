@@ -74,7 +74,8 @@ void* Driver::handle(Kind kind, unsigned device, unsigned number) {
 std::vector<unsigned> Driver::listed(const Scenario& scenario, double t) const {
   std::vector<unsigned> indices;
   for (unsigned i = 0; i < scenario.intel.size(); ++i) {
-    if (scenario.intel[i].level_zero_driver != kNumber) continue;
+    const unsigned number = scenario.intel[i].level_zero_driver;
+    if (number != kNumber && number != kIntelEveryDriver) continue;
     const bool gone = std::any_of(scenario.faults.begin(), scenario.faults.end(), [&](const Fault& fault) {
       return fault.kind == Fault::Kind::gone && concerns(fault, ZeCall::zesDeviceGetProperties, i) &&
              fault.occurrence(t);

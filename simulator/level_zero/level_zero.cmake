@@ -27,6 +27,20 @@ if(LEVEL_ZERO_INCLUDE)
       LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib/accelmon/simulator)
     add_dependencies(${target} accelmon_scenarios)
   endforeach()
+  # A loader with zesInit, which Debian's has not: for tests.
+  add_library(accelmon_ze_loader_standin SHARED ${CMAKE_CURRENT_SOURCE_DIR}/level_zero/loader_standin.cc)
+  target_include_directories(accelmon_ze_loader_standin SYSTEM PRIVATE ${LEVEL_ZERO_INCLUDE})
+  target_link_libraries(accelmon_ze_loader_standin PRIVATE accelmon_flags ${CMAKE_DL_LIBS})
+  set_target_properties(accelmon_ze_loader_standin PROPERTIES
+    OUTPUT_NAME accelmon_ze_loader
+    CXX_VISIBILITY_PRESET hidden
+    LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib/accelmon/simulator)
+  if(TARGET collectors_level_zero_test)
+    add_dependencies(collectors_level_zero_test
+      accelmon_ze_simulator accelmon_ze_second_simulator accelmon_ze_loader_standin)
+    target_include_directories(collectors_level_zero_test SYSTEM PRIVATE ${LEVEL_ZERO_INCLUDE})
+    target_compile_definitions(collectors_level_zero_test PRIVATE ACCELMON_HAVE_LEVEL_ZERO)
+  endif()
   install(TARGETS accelmon_ze_simulator LIBRARY DESTINATION lib/accelmon/simulator)
 else()
   message(STATUS "No Level Zero headers (libze-dev): Intel GPUs are simulated without Level Zero")

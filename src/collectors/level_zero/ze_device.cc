@@ -1,0 +1,269 @@
+// The catalog block of one GPU, and its polls.
+#include "collectors/level_zero/ze_device.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/fd.h"
+#include "base/text.h"
+
+namespace accelmon::level_zero {
+namespace {
+
+constexpr size_t kShownProcesses = 64;  // the most series of processes for a device
+constexpr size_t kMostProcesses = 16384;
+constexpr int kStatuses = 4;
+constexpr int kPerDevice = kStatuses + 1;  // its status, and what names it
+
+enum Condition { kOk, kDegraded, kFailed, kPredictedFailure };
+
+}  // namespace
+
+Gpu::Gpu(Host& host, Handle handle, Device identity, uint32_t tiles, bool integrated)
+    : host_(host), handle_(handle), integrated_(integrated) {
+  constexpr uint32_t kMostTiles = 16;
+  devices_.push_back(std::move(identity));
+  const Device whole = devices_.front();
+  for (uint32_t tile = 0; tiles > 1 && tile < std::min(tiles, kMostTiles); ++tile) {
+    Device part = whole;
+    part.type = DeviceType::gpu_partition;
+    part.id += "/tile" + std::to_string(tile);
+    part.index += ":" + std::to_string(tile);
+    std::erase_if(part.info, [](const Attribute& one) { return one.id == AttributeId::hw_serial_number; });
+    devices_.push_back(std::move(part));
+  }
+}
+
+void Gpu::build(CatalogBuilder& builder, const Catalog& catalog) {
+  const int first = static_cast<int>(catalog.devices.size());
+  for (size_t i = 0; i < devices_.size(); ++i) {
+    Device device = devices_[i];
+    device.parent = i == 0 ? -1 : first;
+    builder.add_device(std::move(device));
+  }
+  base_ = static_cast<int>(catalog.series.size());
+  for (const Shown& one : shown_)
+    builder.add(one.series.metric, first + one.series.device, one.series.tier, one.series.attributes);
+
+  process_slots_.clear();
+  process_count_slot_ = -1;
+  if (has_processes_) {
+    process_count_slot_ = builder.add(MetricId::process_count, first, Tier::slow) - base_;
+    for (const Running& process : running_) {
+      if (process_slots_.size() == kShownProcesses) break;
+      std::vector<Attribute> attributes{{AttributeId::process_pid, std::to_string(process.pid)}};
+      const auto comm = host_.ze.calls().measure(
+          host_.comm_call, [&] { return read_file(host_.procfs + "/" + std::to_string(process.pid) + "/comm", 256); });
+      if (comm) attributes.push_back({AttributeId::process_name, printable(trim(*comm), 64)});
+      const int dense = builder.add(MetricId::process_memory, first, Tier::slow, std::move(attributes));
+      process_slots_.emplace_back(process.pid, dense - base_);
+    }
+  }
+  block_ = static_cast<int>(catalog.series.size()) - base_;
+  for (const auto& [device, absence] : absences_)
+    builder.absent(absence.metric, first + device, absence.state, absence.reason);
+  if (lost_ && !lost_reason_.empty()) builder.absent(MetricId::hw_status, first, State::error, lost_reason_);
+}
+
+// Keeps in mind that the device or the driver is gone. Returns whether to go on.
+bool Gpu::note(ZeResult code) {
+  if (code == kUninitialized) fatal_ = true;
+  if (is_device_lost(code)) {
+    lost_ = true;
+    lost_code_ = code;
+  }
+  return !fatal_ && !lost_;
+}
+
+ZeResult Gpu::read_processes() {
+  auto count = static_cast<uint32_t>(process_room_.size());
+  for (ProcessState& state : process_room_) state = ProcessState();
+  processes_code_ = host_.ze.call<Symbol::zesDeviceProcessesGetState>(handle_, &count, process_room_.data());
+  running_.clear();
+  if (processes_code_ == kInvalidSize) {
+    // There are more than we had room for: the next time there is.
+    process_room_.resize(
+        std::min<size_t>(std::max<size_t>(size_t{count} * 2, process_room_.size() * 2), kMostProcesses));
+    running_.reserve(process_room_.size());
+    return processes_code_;
+  }
+  if (processes_code_ != kSuccess) return processes_code_;
+  running_.reserve(process_room_.size());
+  for (size_t i = 0; i < std::min<size_t>(count, process_room_.size()); ++i) {
+    const ProcessState& state = process_room_[i];
+    const auto known =
+        std::find_if(running_.begin(), running_.end(), [&](const Running& one) { return one.pid == state.pid; });
+    if (known == running_.end()) {
+      running_.push_back(Running{state.pid, state.memory});
+    } else {
+      known->memory += state.memory;
+    }
+  }
+  std::sort(running_.begin(), running_.end(), [](const Running& a, const Running& b) {
+    return a.memory != b.memory ? a.memory > b.memory : a.pid < b.pid;
+  });
+  return processes_code_;
+}
+
+// Returns whether the processes are others than those in the catalog.
+bool Gpu::poll_processes(Frame& frame) {
+  const ZeResult code = read_processes();
+  if (!note(code)) return false;
+  const auto place = [this](int slot) { return static_cast<size_t>(base_ + slot); };
+  const State state = code == kInvalidSize ? State::not_ready : state_of(code);
+  if (code == kSuccess) {
+    frame.set(place(process_count_slot_), static_cast<double>(running_.size()));
+  } else {
+    frame.absent(place(process_count_slot_), state);
+  }
+  size_t found = 0;
+  for (const auto& [pid, slot] : process_slots_) {
+    const uint32_t wanted = pid;
+    const auto process =
+        std::find_if(running_.begin(), running_.end(), [&](const Running& one) { return one.pid == wanted; });
+    if (process == running_.end()) {
+      frame.absent(place(slot), code == kSuccess ? State::not_ready : state);
+    } else {
+      frame.set(place(slot), static_cast<double>(process->memory));
+      ++found;
+    }
+  }
+  if (code != kSuccess) return false;
+  // With as many as are shown at most, newcomers wait until one of those ends.
+  return found < process_slots_.size() ||
+         (process_slots_.size() < kShownProcesses && running_.size() > process_slots_.size());
+}
+
+// Nothing in use anywhere: not even what the driver itself needs. So it looks to those who may not see it.
+void Gpu::hide_memory() {
+  if (host_.rights.perfmon) return;
+  for (const MemoryCells& memory : memories_) {
+    const Cell& used = cells_[static_cast<size_t>(memory.used)];
+    if (used.state != State::ok || used.value != 0) return;
+  }
+  for (const MemoryCells& memory : memories_)
+    for (const int i : {memory.used, memory.free, memory.share})
+      cells_[static_cast<size_t>(i)].absent(State::no_permission);
+}
+
+void Gpu::compute_aggregates() {
+  for (const Aggregate& aggregate : aggregates_) {
+    double sum = 0;
+    double most = -std::numeric_limits<double>::infinity();
+    size_t good = 0;
+    State missing = State::ok;
+    for (const int part : aggregate.parts) {
+      const Cell& cell = cells_[static_cast<size_t>(part)];
+      if (cell.state == State::ok) {
+        ++good;
+        sum += cell.value;
+        most = std::max(most, cell.value);
+      } else if (missing == State::ok) {
+        missing = cell.state;
+      }
+    }
+    Cell& out = cells_[static_cast<size_t>(aggregate.cell)];
+    // A sum with a part that failed is no sum, nor is the largest of those that did not certainly the largest.
+    if (good < aggregate.parts.size()) {
+      out.absent(missing);
+    } else {
+      out.set(aggregate.op == Op::most ? most : aggregate.op == Op::sum ? sum : sum / static_cast<double>(good));
+    }
+  }
+}
+
+void Gpu::publish(const PollRequest& due, Frame& frame) const {
+  for (size_t i = 0; i < shown_.size(); ++i) {
+    const Shown& one = shown_[i];
+    if (!due.is_due(one.series.tier)) continue;
+    const Cell& cell = cells_[static_cast<size_t>(one.cell)];
+    const size_t at = static_cast<size_t>(base_) + i;
+    if (cell.state == State::ok) {
+      frame.set(at, cell.value);
+    } else {
+      frame.absent(at, cell.state);
+    }
+  }
+}
+
+// Everything that is read from the device.
+void Gpu::publish_absent(Frame& frame) const {
+  for (int slot = 0; slot < block_; ++slot) frame.absent(static_cast<size_t>(base_ + slot), State::error);
+}
+
+int Gpu::condition() const {
+  const auto value = [this](int cell) {
+    const Cell& one = cells_[static_cast<size_t>(cell)];
+    return one.state == State::ok ? one.value : 0;
+  };
+  const auto any = [&](const std::vector<int>& cells, double least) {
+    return std::any_of(cells.begin(), cells.end(), [&](int cell) { return value(cell) >= least; });
+  };
+  if (lost_ || any(wedged_, 1)) return kFailed;
+  if (any(memory_health_, kMemoryCritical) || any(repair_, 1)) return kPredictedFailure;
+  if (any(memory_health_, kMemoryDegraded) || any(trouble_, 1)) return kDegraded;
+  return kOk;
+}
+
+void Gpu::publish_status(Frame& frame) const {
+  const int now = condition();
+  for (size_t device = 0; device < devices_.size(); ++device) {
+    const size_t first = static_cast<size_t>(base_ + status_slot_) + device * kPerDevice;
+    for (size_t i = 0; i < kStatuses; ++i) frame.set(first + i, static_cast<int>(i) == now ? 1 : 0);
+    frame.set(first + kStatuses, 1);
+  }
+}
+
+Gpu::Outcome Gpu::poll(const PollRequest& request, Frame& frame, std::vector<Event>& events) {
+  Outcome outcome;
+  const bool was_lost = lost_;
+  // A lost device seldom comes back; it is asked again now and then, since each question may take the driver long.
+  if (!probed_ || (was_lost && !request.is_due(Tier::slow))) {
+    blank_ = true;
+    publish_absent(frame);
+    publish_status(frame);
+    // One that was lost while it was asked for what it can tell is asked again from the start.
+    PciState link;
+    if (!probed_ && request.is_due(Tier::rare))
+      outcome.rediscover = !is_device_lost(host_.ze.call<Symbol::zesDevicePciGetState>(handle_, &link));
+    return outcome;
+  }
+  lost_ = false;
+  const PollRequest due{static_cast<uint8_t>(was_lost || blank_ ? 0xff : request.due)};
+  if (was_lost)
+    for (const auto& source : sources_) source->forget();
+  blank_ = false;
+  Reads in{host_.ze, cells_, host_.clock.monotonic()};
+  bool going = true;
+  for (const auto& source : sources_) {
+    if (!due.is_due(source->tier)) continue;
+    going = note(source->read(in));
+    if (!going) break;
+  }
+  if (going) {
+    hide_memory();
+    compute_aggregates();
+    publish(due, frame);
+    if (has_processes_ && due.is_due(Tier::slow)) outcome.rediscover = poll_processes(frame);
+  }
+  outcome.library_lost = fatal_;
+  if (lost_) {
+    publish_absent(frame);
+    if (!was_lost) {
+      lost_reason_ = error_name(lost_code_);
+      const std::string what =
+          lost_code_ == kDeviceRequiresReset ? " must be reset before it can be used: " : " is lost: ";
+      events.push_back(Event{host_.clock.wall(), Severity::critical, identity().id, "device_lost",
+                             "GPU " + identity().index + what + lost_reason_});
+    }
+  } else if (was_lost && !fatal_) {
+    events.push_back(Event{host_.clock.wall(), Severity::info, identity().id, "device_back",
+                           "GPU " + identity().index + " answers again"});
+  }
+  // Why it is lost stands in the catalog.
+  outcome.rediscover = outcome.rediscover || lost_ != was_lost;
+  publish_status(frame);
+  return outcome;
+}
+
+}  // namespace accelmon::level_zero

@@ -1,0 +1,148 @@
+// One Intel GPU with its tiles: what it can tell, its series, and its readings.
+//
+// probe() asks for every handle of the device once, makes a Source of each that answers, and an absence of each that
+// does not. poll() repeats the calls of the sources. A tile is a device of its own (gpu_partition); what is known for
+// tiles alone stands with them, and added up with the GPU where that means something. The series lie in one block of
+// the catalog.
+// Threads: the collector's. Cost of a poll: its vendor calls; nothing is allocated.
+#pragma once
+
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "collectors/collector.h"
+#include "collectors/level_zero/ze_sources.h"
+#include "model/catalog.h"
+
+namespace accelmon::level_zero {
+
+// What all devices share.
+struct Host {
+  Library& ze;
+  const Clock& clock;
+  std::string procfs;
+  Rights rights;
+  CallId comm_call;
+};
+
+class Gpu {
+ public:
+  Gpu(Host& host, Handle handle, Device identity, uint32_t tiles, bool integrated);
+
+  // Asks for everything. Where the device is lost meanwhile: probed() is false, and only another probe can mend it.
+  void probe();
+  bool probed() const { return probed_; }
+
+  void build(CatalogBuilder& builder, const Catalog& catalog);
+
+  struct Outcome {
+    bool library_lost = false;
+    bool rediscover = false;
+  };
+  Outcome poll(const PollRequest& request, Frame& frame, std::vector<Event>& events);
+
+  const Device& identity() const { return devices_.front(); }
+  size_t tiles() const { return devices_.size() - 1; }
+  bool lost() const { return lost_; }
+  bool sees_engines() const { return sees_engines_; }
+
+ private:
+  enum class Op : uint8_t { sum, mean, most };
+  struct Shown {
+    Series series;  // its device: 0 is the GPU, tile n is n + 1
+    int cell;
+  };
+  struct Aggregate {
+    Op op;
+    int cell;
+    std::vector<int> parts;
+  };
+  struct Running {
+    uint32_t pid;
+    uint64_t memory;
+  };
+
+  // ---- discovery (ze_probe.cc, ze_probe_links.cc) ----
+  void clear();
+  bool fails(ZeResult code);
+  int local(Bool on_subdevice, uint32_t subdevice) const;
+  template <class S, class... More>
+  S* offer(MetricId metric, int device, std::string_view why, Handle handle, More&&... more);
+  template <class Properties, Symbol kList, Symbol kProperties, class Take>
+  ZeResult each(Take&& take);
+  bool show(MetricId metric, int device, Tier tier, std::vector<Attribute> attributes, int cell);
+  int constant(double value);
+  int aggregate(Op op, std::vector<int> parts);
+  void add_up(MetricId metric, Op op, Tier tier, const std::vector<Attribute>& attributes = {});
+  void absent(MetricId metric, int device, State state, std::string reason);
+  void absent(std::initializer_list<MetricId> metrics, ZeResult code, std::string_view why);
+  std::string reason_for(ZeResult code, std::string_view why) const;
+  bool has(MetricId metric, int device) const;
+  State state_of_cell(int cell) const { return cells_[static_cast<size_t>(cell)].state; }
+
+  void probe_engines();
+  void probe_memory();
+  void probe_temperatures();
+  void probe_power();
+  void probe_clocks();
+  void probe_fans();
+  void probe_errors();
+  void probe_pci();
+  void probe_ports();
+  void probe_state();
+  void probe_processes();
+  void add_status();
+
+  // ---- polling (ze_device.cc) ----
+  bool note(ZeResult code);
+  ZeResult read_processes();
+  bool poll_processes(Frame& frame);
+  void hide_memory();
+  void compute_aggregates();
+  void publish(const PollRequest& due, Frame& frame) const;
+  void publish_absent(Frame& frame) const;
+  void publish_status(Frame& frame) const;
+  int condition() const;
+
+  Host& host_;
+  const Handle handle_;
+  const bool integrated_;
+  std::vector<Device> devices_;  // the GPU, then its tiles
+
+  std::vector<Cell> cells_;
+  std::vector<std::unique_ptr<Source>> sources_;
+  std::vector<Aggregate> aggregates_;
+  std::vector<Shown> shown_;
+  std::vector<std::pair<int, Absence>> absences_;
+
+  struct MemoryCells {
+    int used, free, share;
+  };
+  std::vector<MemoryCells> memories_;  // whose use may be hidden
+  std::vector<int> memory_health_, wedged_, repair_, trouble_;
+  bool sees_engines_ = false;
+
+  bool has_processes_ = false;
+  std::vector<ProcessState> process_room_;
+  std::vector<Running> running_;  // largest first
+  ZeResult processes_code_ = kNotReady;
+  std::vector<std::pair<uint32_t, int>> process_slots_;  // pid, slot
+  int process_count_slot_ = -1;
+
+  int base_ = 0;   // of its block in the catalog
+  int block_ = 0;  // series in it
+  int status_slot_ = 0;
+  bool probed_ = false;
+  bool lost_ = false;
+  bool fatal_ = false;
+  bool blank_ = false;  // its series hold nothing: all tiers are due at the next chance
+  ZeResult lost_code_ = kSuccess;
+  std::string lost_reason_;
+};
+
+}  // namespace accelmon::level_zero
