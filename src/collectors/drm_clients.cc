@@ -203,11 +203,12 @@ bool parse_drm_fdinfo(std::string_view text, DrmFdinfo& out) {
   return !out.driver.empty();
 }
 
-DrmClients::DrmClients(CallMeter& calls, const Clock& clock, std::string procfs, std::string devfs)
+DrmClients::DrmClients(CallMeter& calls, const Clock& clock, std::string procfs, std::string devfs, size_t most_clients)
     : calls_(calls),
       clock_(clock),
       procfs_(std::move(procfs)),
       devfs_(std::move(devfs)),
+      most_clients_(most_clients),
       walk_call_(calls.add("/proc/PID/fd")),
       fdinfo_call_(calls.add("/proc/PID/fdinfo")),
       processes_(kListingBytes),
@@ -353,7 +354,7 @@ void DrmClients::note(uint32_t pid) {
     client.pid = std::min(client.pid, pid);
     return;
   }
-  if (clients_.size() + fresh_.size() >= kMostClients) {
+  if (clients_.size() + fresh_.size() >= most_clients_) {
     counts_.cut = true;
     return;
   }
