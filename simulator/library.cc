@@ -13,6 +13,8 @@
 #include <cstring>
 #include <new>
 
+#include "live_scenario.h"
+
 namespace accelmon::simulator {
 
 namespace {
