@@ -66,6 +66,34 @@ const Key kKeys[] = {
      "Whether each NVLink has series of its own (bytes, errors, up) instead of one for all of a device. Eighteen links "
      "on "
      "eight boards are 900 series"},
+    {"collectors.level_zero.enabled", Type::boolean,
+     [](Config& c) -> Slot { return &c.collectors["level_zero"].enabled; }, 0, 1, "",
+     "Whether Intel GPUs are read through Level Zero, beside the kernel's files: memory traffic, PCIe bytes, errors, "
+     "links between GPUs"},
+    {"collectors.level_zero.library", Type::text, nullptr, 0, 4096, "`libze_loader.so.1`",
+     "The Level Zero loader: a name for the loader's search path, or an absolute path"},
+    {"collectors.level_zero.procfs", Type::path, nullptr, 0, 4096, "`/proc`",
+     "Where the host's `/proc` is mounted; for the names of processes on the devices, and what this one may see"},
+    {"collectors.level_zero.sysfs", Type::path, nullptr, 0, 4096, "`/sys`",
+     "Where the host's `/sys` is mounted; for NUMA nodes"},
+    {"collectors.nvidia_smi.enabled", Type::boolean,
+     [](Config& c) -> Slot { return &c.collectors["nvidia_smi"].enabled; }, 0, 1, "",
+     "Whether NVIDIA devices are read through the program nvidia-smi where NVML cannot be loaded"},
+    {"collectors.nvidia_smi.library", Type::text, nullptr, 0, 4096, "`libnvidia-ml.so.1`, then where it usually lies",
+     "The NVML library whose presence makes this collector needless"},
+    {"collectors.nvidia_smi.program", Type::text, nullptr, 0, 4096, "`nvidia-smi`",
+     "The program: a name that is looked for in `PATH`, or an absolute path"},
+    {"collectors.nvidia_smi.min_interval", Type::duration, nullptr, kSecond, kHour, "`5s`",
+     "Shortest time between two runs of the program, however short `poll.slow` is"},
+    {"collectors.nvidia_smi.timeout", Type::duration, nullptr, 100 * kMillisecond, kMinute, "`10s`",
+     "After this the program is killed and its readings are errors"},
+    {"collectors.amdgpu.enabled", Type::boolean, [](Config& c) -> Slot { return &c.collectors["amdgpu"].enabled; }, 0, 1,
+     "", "Whether AMD GPUs are read, from the files of the drivers amdgpu and KFD"},
+    {"collectors.amdgpu.sysfs", Type::path, nullptr, 0, 4096, "`/sys`", "Where the host's `/sys` is mounted"},
+    {"collectors.amdgpu.procfs", Type::path, nullptr, 0, 4096, "`/proc`",
+     "Where the host's `/proc` is mounted; for processes on the devices and their names"},
+    {"collectors.amdgpu.devfs", Type::path, nullptr, 0, 4096, "`/dev`",
+     "Where the host's `/dev` is mounted; for the device nodes that processes hold open"},
     {"collectors.host.enabled", Type::boolean, [](Config& c) -> Slot { return &c.collectors["host"].enabled; }, 0, 1,
      "", "Whether the host itself is read: processors, memory, disks, network, pressure"},
     {"collectors.host.procfs", Type::path, nullptr, 0, 4096, "`/proc`", "Where the host's `/proc` is mounted"},
@@ -321,6 +349,10 @@ Complaint assign(Config& config, const Key& key, const Written& value) {
     if (key.type == Type::boolean) {
       if (value.form != Written::Form::boolean) return wrong_form(key, value);
       text = value.boolean ? "true" : "false";
+    } else if (key.type == Type::duration) {
+      Nanos span = 0;
+      if (Complaint complaint = read_duration(key, value, span)) return complaint;
+      text = format_duration(span);
     } else if (Complaint complaint = read_text(key, value, text)) {
       return complaint;
     }

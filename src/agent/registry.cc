@@ -2,7 +2,10 @@
 // same thing the earlier is believed (arbiter.h).
 #include "agent/registry.h"
 
+#include "collectors/amdgpu/amdgpu_collector.h"
 #include "collectors/host/host_collector.h"
+#include "collectors/level_zero/ze_collector.h"
+#include "collectors/nvidia_smi/nvidia_smi_collector.h"
 #include "collectors/nvml/nvml_collector.h"
 #include "collectors/sensors/sensors_collector.h"
 
@@ -14,6 +17,10 @@ constexpr CollectorEntry kCollectors[] = {
     {"sensors", "host", "Temperatures, fans, voltages and power of the host, from hwmon, thermal zones and RAPL",
      make_sensors_collector},
     {"nvml", "nvidia", "NVIDIA GPUs through NVML (libnvidia-ml.so.1)", make_nvml_collector},
+    {"nvidia_smi", "nvidia", "NVIDIA GPUs through the program nvidia-smi, where NVML cannot be loaded",
+     make_nvidia_smi_collector},
+    {"level_zero", "intel", "Intel GPUs through Level Zero Sysman (libze_loader.so.1)", make_level_zero_collector},
+    {"amdgpu", "amd", "AMD GPUs through the kernel's files (drivers amdgpu and KFD)", make_amdgpu_collector},
 };
 
 }  // namespace

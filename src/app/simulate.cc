@@ -31,7 +31,9 @@ constexpr const char* kLibrary = "lib/accelmon/simulator/libnvidia-ml.so.1";
 constexpr const char* kKernel = "lib/accelmon/simulator/libaccelmon-kernel.so";
 constexpr const char* kLayOut = "lib/accelmon/simulator/lay-out-tree";
 // The collectors that read devices from the kernel's files; the host's own stay the real ones.
-constexpr const char* kOfTheKernel[] = {"amdgpu", "intel_kernel", "presence"};
+constexpr const char* kOfTheKernel[] = {"amdgpu", "intel_kernel", "level_zero", "presence"};
+// A driver that Level Zero's own loader loads. It may be left out of a build, and the loader of an installation.
+constexpr const char* kLevelZero = "lib/accelmon/simulator/libaccelmon_ze.so";
 constexpr const char* kScenarios = "share/accelmon/scenarios";
 
 std::vector<std::string> known_scenarios(const fs::path& folder) {
@@ -116,6 +118,8 @@ void Simulation::apply(Config& config) const {
 std::vector<std::pair<std::string, std::string>> Simulation::environment(Nanos now) const {
   std::vector<std::pair<std::string, std::string>> variables{{"ACCELMON_SCENARIO", scenario},
                                                              {"ACCELMON_SIM_EPOCH_NS", std::to_string(now)}};
+  // Also without one of our own: then no driver is found, rather than the host's.
+  variables.emplace_back("ZE_ENABLE_ALT_DRIVERS", level_zero);
   if (!root) return variables;
   variables.emplace_back("ACCELMON_SIM_ROOT", root->path());
   const auto before = [](const char* name, const std::string& text, char separator) {
@@ -162,6 +166,7 @@ Result<Simulation> find_simulation(const std::string& scenario, const std::strin
       return fail(Code::absent, "the simulator is not installed: " + path.string() + " is missing");
     *part = path.string();
   }
+  found.level_zero = (fs::path(root) / kLevelZero).string();
   return found;
 }
 

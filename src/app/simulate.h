@@ -30,6 +30,7 @@ class TemporaryFolder {
 
 struct Simulation {
   std::string library;                    // absolute path of the simulated libnvidia-ml.so.1
+  std::string level_zero;                 // likewise of the Level Zero driver, which may be missing
   std::string scenario;                   // absolute path of the scenario's file
   std::string kernel;                     // the library that answers for the kernel
   std::string lay_out;                    // the program that writes its files

@@ -144,8 +144,9 @@ void LevelZeroCollector::add(Handle handle) {
 }
 
 Status LevelZeroCollector::enumerate() {
-  host_ = std::make_unique<Host>(
-      Host{*library_, context_.clock, procfs_, own_rights(procfs_), context_.calls.add("pid/comm")});
+  host_ =
+      std::make_unique<Host>(Host{*library_, context_.clock, procfs_,
+                                  own_rights(context_.option("own_procfs", "/proc")), context_.calls.add("pid/comm")});
   left_out_.clear();
   const bool sysman = library_->by_zes_init();
   std::vector<Handle> drivers;
@@ -177,8 +178,10 @@ Result<Catalog> LevelZeroCollector::discover() {
       return fail(std::move(found));
     }
   }
-  for (const auto& gpu : gpus_)
+  for (const auto& gpu : gpus_) {
     if (!gpu->probed()) gpu->probe();
+    gpu->place();
+  }
   return build();
 }
 

@@ -3,7 +3,7 @@
 //
 // The driver's library is loaded by Level Zero's loader into this process, once: the loader cannot start anew, so that
 // after release() or a lost driver only another process reads again, which is how collectors run.
-// Options: "library" (the loader), "procfs", "sysfs".
+// Options: "library" (the loader), "procfs", "sysfs"; for tests "own_procfs", where it looks up its own rights.
 #pragma once
 
 #include <memory>

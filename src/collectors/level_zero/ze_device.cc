@@ -34,6 +34,25 @@ Gpu::Gpu(Host& host, Handle handle, Device identity, uint32_t tiles, bool integr
   }
 }
 
+Tier Gpu::tier_of(int cell, Tier otherwise) const {
+  for (const auto& source : sources_)
+    if (source->owns(cell)) return source->tier;
+  for (const Aggregate& aggregate : aggregates_) {
+    if (aggregate.cell != cell) continue;
+    Tier slowest = Tier::fast;
+    for (const int part : aggregate.parts) slowest = std::max(slowest, tier_of(part, Tier::fast));
+    return slowest;
+  }
+  return otherwise;
+}
+
+void Gpu::place() {
+  CallMeter& calls = host_.ze.calls();
+  for (const auto& source : sources_) source->tier = calls.place(source->call, source->wanted);
+  if (has_processes_) process_tier_ = calls.place(process_call_, Tier::slow);
+  for (Shown& one : shown_) one.series.tier = tier_of(one.cell, one.series.tier);
+}
+
 void Gpu::build(CatalogBuilder& builder, const Catalog& catalog) {
   const int first = static_cast<int>(catalog.devices.size());
   for (size_t i = 0; i < devices_.size(); ++i) {
@@ -48,14 +67,14 @@ void Gpu::build(CatalogBuilder& builder, const Catalog& catalog) {
   process_slots_.clear();
   process_count_slot_ = -1;
   if (has_processes_) {
-    process_count_slot_ = builder.add(MetricId::process_count, first, Tier::slow) - base_;
+    process_count_slot_ = builder.add(MetricId::process_count, first, process_tier_) - base_;
     for (const Running& process : running_) {
       if (process_slots_.size() == kShownProcesses) break;
       std::vector<Attribute> attributes{{AttributeId::process_pid, std::to_string(process.pid)}};
       const auto comm = host_.ze.calls().measure(
           host_.comm_call, [&] { return read_file(host_.procfs + "/" + std::to_string(process.pid) + "/comm", 256); });
       if (comm) attributes.push_back({AttributeId::process_name, printable(trim(*comm), 64)});
-      const int dense = builder.add(MetricId::process_memory, first, Tier::slow, std::move(attributes));
+      const int dense = builder.add(MetricId::process_memory, first, process_tier_, std::move(attributes));
       process_slots_.emplace_back(process.pid, dense - base_);
     }
   }
@@ -244,7 +263,7 @@ Gpu::Outcome Gpu::poll(const PollRequest& request, Frame& frame, std::vector<Eve
     hide_memory();
     compute_aggregates();
     publish(due, frame);
-    if (has_processes_ && due.is_due(Tier::slow)) outcome.rediscover = poll_processes(frame);
+    if (has_processes_ && due.is_due(process_tier_)) outcome.rediscover = poll_processes(frame);
   }
   outcome.library_lost = fatal_;
   if (lost_) {

@@ -39,6 +39,8 @@ class Gpu {
   bool probed() const { return probed_; }
 
   void build(CatalogBuilder& builder, const Catalog& catalog);
+  // Asks the call meter anew how often each call may be made; before build().
+  void place();
 
   struct Outcome {
     bool library_lost = false;
@@ -101,6 +103,7 @@ class Gpu {
   // ---- polling (ze_device.cc) ----
   bool note(ZeResult code);
   ZeResult read_processes();
+  Tier tier_of(int cell, Tier otherwise) const;
   bool poll_processes(Frame& frame);
   void hide_memory();
   void compute_aggregates();
@@ -128,6 +131,8 @@ class Gpu {
   bool sees_engines_ = false;
 
   bool has_processes_ = false;
+  Tier process_tier_ = Tier::slow;
+  CallId process_call_ = 0;
   std::vector<ProcessState> process_room_;
   std::vector<Running> running_;  // largest first
   ZeResult processes_code_ = kNotReady;

@@ -21,6 +21,7 @@ S* Gpu::offer(MetricId metric, int device, std::string_view why, Handle handle, 
     absent(metric, device, state, reason_for(code, why));
     return nullptr;
   }
+  source->call = host_.ze.calls().last();
   S* const made = source.get();
   sources_.push_back(std::move(source));
   return made;

@@ -142,6 +142,7 @@ void Gpu::probe_processes() {
     return absent({MetricId::process_count, MetricId::process_memory}, code,
                   "the driver does not list processes (the i915 kernel driver has no list of them)");
   has_processes_ = true;
+  process_call_ = host_.ze.calls().last();
 }
 
 void Gpu::add_status() {

@@ -108,7 +108,9 @@ class SimulatedLevelZero : public testing::Test {
     collector.reset();
     calls = std::make_unique<CallMeter>(real_clock(), heartbeat);
     collector = make_level_zero_collector(
-        {*calls, real_clock(), {{"library", loader}, {"procfs", procfs_}, {"sysfs", "/nonexistent"}}});
+        {*calls,
+         real_clock(),
+         {{"library", loader}, {"procfs", procfs_}, {"own_procfs", procfs_}, {"sysfs", "/nonexistent"}}});
   }
   bool discover() {
     auto found = collector->discover();

@@ -5,6 +5,7 @@
 // Threads: the collector's. Cost of read(): the vendor's call; nothing is allocated.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <vector>
@@ -31,7 +32,7 @@ struct Reads {
 
 class Source {
  public:
-  Source(Handle handle, Tier its_tier) : tier(its_tier), handle_(handle) {}
+  Source(Handle handle, Tier its_tier) : wanted(its_tier), tier(its_tier), handle_(handle) {}
   virtual ~Source() = default;
   Source(const Source&) = delete;
   Source& operator=(const Source&) = delete;
@@ -40,7 +41,11 @@ class Source {
   // The device was away.
   virtual void forget() {}
 
-  const Tier tier;
+  bool owns(int i) const { return std::find(mine_.begin(), mine_.end(), i) != mine_.end(); }
+
+  const Tier wanted;
+  Tier tier;        // slower than wanted where the call takes too long
+  CallId call = 0;  // the one that it makes
 
  protected:
   // A new cell of this source.
