@@ -1,0 +1,192 @@
+#include "collectors/amdgpu/amdgpu_collector.h"
+
+#include <dirent.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+
+#include "base/text.h"
+#include "collectors/amdgpu/amdgpu_device.h"
+
+namespace accelmon {
+namespace {
+
+using namespace amdgpu;
+
+struct CloseFolder {
+  void operator()(DIR* folder) const { ::closedir(folder); }
+};
+
+std::string driver_of(const std::string& folder) {
+  char target[PATH_MAX];
+  const ssize_t n = ::readlink((folder + "/driver").c_str(), target, sizeof target);
+  if (n <= 0 || n == static_cast<ssize_t>(sizeof target)) return {};
+  const std::string_view path(target, static_cast<size_t>(n));
+  return std::string(path.substr(path.rfind('/') + 1));
+}
+
+class AmdgpuCollector final : public Collector {
+ public:
+  explicit AmdgpuCollector(CollectorContext context)
+      : context_(std::move(context)),
+        host_(std::make_unique<Host>(context_.calls, context_.clock, context_.option("sysfs", "/sys"),
+                                     context_.option("procfs", "/proc"), context_.option("devfs", "/dev"))) {}
+
+  Result<Catalog> discover() override;
+  PollResult poll(const PollRequest& request, Frame& frame, std::vector<Event>& events) override;
+  void release() override {
+    gpus_.clear();
+    enumerate_due_ = true;
+  }
+
+ private:
+  struct Bus {
+    std::vector<Found> ours;
+    std::string others;  // AMD GPUs with another driver or none: "0000:c1:00.0 (vfio-pci)"
+    int error = 0;
+  };
+  Bus list() const;
+  Status enumerate();
+  void look_at_processes();
+
+  CollectorContext context_;
+  std::unique_ptr<Host> host_;
+  std::vector<std::unique_ptr<Gpu>> gpus_;
+  bool enumerate_due_ = true;
+  bool first_poll_ = true;
+  uint64_t places_ = 0;
+  size_t series_ = 0;
+};
+
+AmdgpuCollector::Bus AmdgpuCollector::list() const {
+  Bus bus;
+  const std::string folder = host_->sysfs + "/bus/pci/devices";
+  const std::unique_ptr<DIR, CloseFolder> all(::opendir(folder.c_str()));
+  if (!all) {
+    bus.error = errno;
+    return bus;
+  }
+  while (const dirent* entry = ::readdir(all.get())) {
+    const std::string address = entry->d_name;
+    if (address.empty() || address[0] == '.') continue;
+    const std::string at = folder + "/" + address;
+    const Result<std::string> vendor = read_file(at + "/vendor", 64);
+    if (!vendor || trim(*vendor) != "0x1002") continue;
+    const Result<std::string> kind = read_file(at + "/class", 64);
+    // Displays (0x03) and processing accelerators (0x12); AMD makes much else.
+    if (!kind || !(kind->starts_with("0x03") || kind->starts_with("0x12"))) continue;
+    const std::string driver = driver_of(at);
+    if (driver == "amdgpu") {
+      bus.ours.push_back(Found{address, at, {}});
+    } else {
+      bus.others += (bus.others.empty() ? "" : ", ") + address + " (" + (driver.empty() ? "no driver" : driver) + ")";
+    }
+  }
+  std::sort(bus.ours.begin(), bus.ours.end(), [](const Found& a, const Found& b) { return a.address < b.address; });
+  return bus;
+}
+
+Status AmdgpuCollector::enumerate() {
+  Bus bus = list();
+  if (bus.error != 0) return Status::from_errno(bus.error, "cannot list " + host_->sysfs + "/bus/pci/devices");
+  if (bus.ours.empty()) {
+    if (bus.others.empty()) return {Code::absent, "no AMD GPU on the PCI bus"};
+    return {Code::absent, "no AMD GPU with the driver amdgpu: " + printable(bus.others) +
+                              ". Load the module amdgpu, or leave it so if the device is passed through"};
+  }
+  const Result<std::string> version = read_file(host_->sysfs + "/module/amdgpu/version", 256);
+  host_->driver_version = version ? printable(trim(*version), 64) : std::string();
+  host_->kfd_nodes.clear();
+  for (KfdNode& node : read_kfd_nodes(host_->sysfs)) {
+    host_->kfd_nodes.push_back(node.gpu_id);
+    for (Found& found : bus.ours)
+      if (found.address == node.address) found.nodes.push_back(node);
+  }
+  std::vector<std::unique_ptr<Gpu>> gpus;
+  for (size_t i = 0; i < bus.ours.size(); ++i) {
+    auto gpu = std::make_unique<Gpu>(*host_, std::move(bus.ours[i]), std::to_string(i));
+    gpu->probe();
+    for (const auto& earlier : gpus_)
+      if (earlier->identity().id == gpu->identity().id) gpu->inherit(*earlier);
+    gpus.push_back(std::move(gpu));
+  }
+  if (std::all_of(gpus.begin(), gpus.end(), [](const auto& gpu) { return gpu->lost(); })) {
+    return {Code::absent, "the driver amdgpu has " + std::to_string(gpus.size()) +
+                              " GPUs and answers for none of them; the kernel's log says why (dmesg | grep amdgpu)"};
+  }
+  gpus_ = std::move(gpus);
+  enumerate_due_ = false;
+  places_ = context_.calls.places();
+  return {};
+}
+
+void AmdgpuCollector::look_at_processes() {
+  host_->kfd_error = host_->kfd.scan(host_->kfd_nodes, host_->kfd_processes);
+  host_->clients_known = host_->clients.scan().ok();
+}
+
+Result<Catalog> AmdgpuCollector::discover() {
+  if (enumerate_due_ || places_ != context_.calls.places()) {
+    if (Status status = enumerate(); !status.ok()) {
+      gpus_.clear();
+      return fail(std::move(status));
+    }
+  }
+  look_at_processes();
+  Catalog catalog;
+  CatalogBuilder builder(catalog);
+  std::string revisions;
+  for (const auto& gpu : gpus_) {
+    gpu->find_processes();
+    gpu->build(builder, catalog);
+    const std::string revision = gpu->metrics_revision();
+    revisions += (revisions.empty() ? "" : ", ") + (revision.empty() ? std::string("none") : revision);
+  }
+  builder.fact("driver", "amdgpu" + (host_->driver_version.empty() ? "" : " " + host_->driver_version));
+  builder.fact("gpu_metrics", printable(revisions, 200));
+  builder.fact("KFD (ROCm)", host_->kfd_nodes.empty()
+                                 ? std::string("absent: processes of ROCm are not seen")
+                                 : std::to_string(host_->kfd_nodes.size()) + " nodes" +
+                                       (host_->kfd_error != 0 ? "; processes: " + describe(host_->kfd_error) : ""));
+  const DrmClients::Counts& seen = host_->clients.counts();
+  if (seen.refused > 0)
+    builder.fact("processes that may not be looked into", std::to_string(seen.refused) + "; CAP_SYS_PTRACE lets us");
+  series_ = catalog.series.size();
+  first_poll_ = true;
+  return catalog;
+}
+
+PollResult AmdgpuCollector::poll(const PollRequest& request, Frame& frame, std::vector<Event>& events) {
+  if (gpus_.empty()) return PollResult::lost;
+  if (frame.values.size() != series_ || frame.states.size() != series_) return PollResult::rediscover;
+  const PollRequest due{static_cast<uint8_t>(first_poll_ ? 0xff : request.due)};
+  if (due.is_due(Tier::slow) && !first_poll_) look_at_processes();
+  bool rediscover = false, suspect = false;
+  for (const auto& gpu : gpus_) {
+    const Gpu::Outcome outcome = gpu->poll(due, frame, events);
+    if (outcome.rediscover && !gpu->probed()) enumerate_due_ = true;
+    rediscover = rediscover || outcome.rediscover;
+    suspect = suspect || outcome.suspect;
+  }
+  if (((suspect && due.is_due(Tier::slow)) || due.is_due(Tier::rare)) && !first_poll_) {
+    const Bus bus = list();
+    const bool same = bus.error == 0 && std::equal(bus.ours.begin(), bus.ours.end(), gpus_.begin(), gpus_.end(),
+                                                   [](const Found& a, const auto& b) { return a == b->found(); });
+    if (bus.error == 0 && bus.ours.empty()) return PollResult::lost;
+    if (!same) enumerate_due_ = true;
+    // A device that was lost and is still there may have come back, from a reset.
+    if (due.is_due(Tier::rare) && suspect) enumerate_due_ = true;
+  }
+  first_poll_ = false;
+  return rediscover || enumerate_due_ ? PollResult::rediscover : PollResult::ok;
+}
+
+}  // namespace
+
+std::unique_ptr<Collector> make_amdgpu_collector(CollectorContext context) {
+  return std::make_unique<AmdgpuCollector>(std::move(context));
+}
+
+}  // namespace accelmon
