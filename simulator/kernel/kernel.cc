@@ -12,6 +12,8 @@
 #include <cstring>
 #include <new>
 
+#include "simulator/live_scenario.h"
+
 namespace accelmon::simulator {
 
 namespace {
