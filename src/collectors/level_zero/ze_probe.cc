@@ -358,11 +358,14 @@ void Gpu::probe_power() {
     const auto rank = [](const Domain& d) { return d.domain == kPowerCard ? 0 : d.domain == kPowerUnknown ? 1 : 2; };
     return rank(a) < rank(b);
   });
+  // No part of a board draws more than the board.
+  int32_t rated = 0;
+  for (const Domain& domain : domains) rated = std::max(rated, domain.properties.default_limit);
   for (const Domain& domain : domains) {
     const char* scope = power_scope(domain.domain);
     if (scope == nullptr) continue;
-    const double rated = domain.properties.default_limit > 0 ? domain.properties.default_limit * kMilli : 0;
-    const double most = rated > 0 ? std::min(rated * kAboveLimit, EnergyMeter::kMostWatts) : EnergyMeter::kMostWatts;
+    const double most =
+        rated > 0 ? std::min(rated * kMilli * kAboveLimit, EnergyMeter::kMostWatts) : EnergyMeter::kMostWatts;
     const auto* source = offer<EnergySource>(MetricId::power, domain.device,
                                              "the driver has no energy counter to make power of", domain.handle, most);
     if (lost_) return;
