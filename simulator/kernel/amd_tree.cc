@@ -204,6 +204,7 @@ class AmdTree {
   void add_partitions(std::vector<std::string>& kfd_nodes) {
     for (unsigned part = 0; part < device_.partitions; ++part) {
       const unsigned card = tree_.drm(folder_, owner_);
+      if (part == 0) card_ = card;
       const unsigned node = static_cast<unsigned>(kfd_nodes.size()) + 1;
       const std::string at = format("sys/class/kfd/kfd/topology/nodes/%u", node);
       kfd_nodes.push_back(at);
@@ -263,7 +264,7 @@ class AmdTree {
 
   // A client of the render node: Vulkan, VA-API.
   void add_client(unsigned i, const AmdProcess& p) {
-    tree_.link(format("proc/%u/fd/7", p.pid), "/dev/dri/renderD128");
+    tree_.link(format("proc/%u/fd/7", p.pid), format("/dev/dri/renderD%u", 128 + card_));
     file(
         format("proc/%u/fdinfo/7", p.pid),
         [i, address = device_.pci_address()](const AmdDevice& d, const Moment& at) {
@@ -288,6 +289,7 @@ class AmdTree {
   const unsigned index_;
   const Owner owner_;
   std::string folder_, hwmon_;
+  unsigned card_ = 0;
 };
 
 }  // namespace

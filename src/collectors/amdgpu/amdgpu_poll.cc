@@ -97,7 +97,8 @@ int Gpu::load_metrics() {
     return error;
   }
   metrics_code_ = decode(std::as_bytes(std::span(text.data(), text.size())), metrics_);
-  if (metrics_code_ == Code::invalid) host_.calls.count_error("malformed");
+  // A revision that was known a moment ago does not become an unknown one.
+  if (metrics_code_ == Code::invalid || (probed_ && metrics_code_ != Code::ok)) host_.calls.count_error("malformed");
   return 0;
 }
 

@@ -186,6 +186,7 @@ void Gpu::probe() {
     return;
   }
   hwmon_ = find_hwmon(found_.folder);
+  if (!hwmon_.empty() && text_of(hwmon_ + "/name").empty()) hwmon_.clear();
   SysFile memory;
   const int error = memory.open(found_.folder + "/mem_info_vram_total");
   std::string_view text;
@@ -213,6 +214,12 @@ void Gpu::probe() {
   probe_errors();
   probe_links();
   probe_partitions();
+  // A second source made up for what the first lacks.
+  const std::vector<Series>& series = parts_[0].series;
+  std::erase_if(parts_[0].absences, [&](const Absence& absence) {
+    return absence.state == State::unsupported && absence.metric != MetricId::throttle_active &&
+           std::any_of(series.begin(), series.end(), [&](const Series& one) { return one.metric == absence.metric; });
+  });
   probed_ = true;
 }
 

@@ -1,0 +1,524 @@
+// The collector under the simulated kernel: faults and devices that change while it reads.
+//
+// The kernel's library has to be there when a process starts, so each test of Amdgpu* runs in a process of its own,
+// that UnderTheSimulatedKernel starts; run directly they are skipped.
+#include <gtest/gtest.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "collectors/amdgpu/amdgpu_collector.h"
+#include "model/catalog.h"
+
+namespace accelmon {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::string kSimulator = ACCELMON_BUILD_DIR "/lib/accelmon/simulator/";
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? value : "";
+}
+
+std::string quoted_words(const std::vector<std::string>& words) {
+  std::string line;
+  for (const std::string& word : words) line += "'" + word + "' ";
+  return line;
+}
+
+class Simulated : public testing::Test {
+ protected:
+  void SetUp() override {
+    root_ = environment("ACCELMON_SIM_ROOT");
+    scenario_ = environment("ACCELMON_SCENARIO");
+    if (root_.empty()) GTEST_SKIP() << "UnderTheSimulatedKernel runs it";
+  }
+
+  void machine(const std::string& devices) {
+    devices_ = "[scenario]\nname = \"test\"\n" + devices;
+    write("");
+    lay_out();
+  }
+
+  void shipped(const std::string& name) {
+    std::ifstream in(std::string(ACCELMON_SOURCE_DIR "/simulator/scenarios/") + name + ".toml");
+    std::stringstream text;
+    text << in.rdbuf();
+    devices_ = text.str();
+    write("");
+    lay_out();
+  }
+
+  // Faults come and go by writing the file again; the kernel looks at it every 100 ms.
+  void write(const std::string& faults) {
+    std::ofstream(scenario_ + ".new") << devices_ << faults;
+    fs::rename(scenario_ + ".new", scenario_);
+    std::this_thread::sleep_for(std::chrono::milliseconds(150));
+  }
+
+  void lay_out() {
+    const std::string command =
+        "LD_PRELOAD= ASAN_OPTIONS= " + quoted_words({kSimulator + "lay-out-tree", scenario_, root_});
+    ASSERT_EQ(std::system(command.c_str()), 0) << command;
+    collector_ = make_amdgpu_collector(CollectorContext{
+        calls_, real_clock(), {{"sysfs", root_ + "/sys"}, {"procfs", root_ + "/proc"}, {"devfs", root_ + "/dev"}}});
+  }
+
+  Code discover() {
+    Result<Catalog> found = collector_->discover();
+    if (!found) {
+      message_ = found.error().message();
+      return found.error().code();
+    }
+    catalog_ = std::move(*found);
+    EXPECT_TRUE(validate(catalog_).ok()) << validate(catalog_).message();
+    frame_.resize(catalog_.series.size());
+    return Code::ok;
+  }
+
+  PollResult poll(uint8_t due = 7) { return collector_->poll(PollRequest{due}, frame_, events_); }
+
+  // Until the collector is content with its catalog.
+  void settle() {
+    for (int i = 0; i < 4; ++i) {
+      ASSERT_EQ(discover(), Code::ok) << message_;
+      if (poll() == PollResult::ok) return;
+    }
+    FAIL() << "it discovers for ever";
+  }
+
+  int find(MetricId metric, int device, std::vector<Attribute> attributes = {}) const {
+    return find_series(catalog_, metric, device, std::move(attributes));
+  }
+  State state(MetricId metric, int device, std::vector<Attribute> attributes = {}) const {
+    const int i = find(metric, device, std::move(attributes));
+    return i < 0 ? State::unsupported : frame_.states[static_cast<size_t>(i)];
+  }
+  double value(MetricId metric, int device, std::vector<Attribute> attributes = {}) const {
+    const int i = find(metric, device, std::move(attributes));
+    if (i < 0 || frame_.states[static_cast<size_t>(i)] != State::ok) return std::nan("");
+    return frame_.values[static_cast<size_t>(i)];
+  }
+  bool is_absent(MetricId metric, int device) const {
+    for (const Absence& absence : catalog_.absences)
+      if (absence.metric == metric && absence.device == device && !absence.reason.empty()) return true;
+    return false;
+  }
+  uint64_t calls(std::string_view name) const {
+    for (const CallStats& call : calls_.calls())
+      if (call.name == name) return call.calls;
+    return 0;
+  }
+
+  std::string root_, scenario_, devices_, message_;
+  CallMeter calls_{real_clock()};
+  std::unique_ptr<Collector> collector_;
+  Catalog catalog_;
+  Frame frame_;
+  std::vector<Event> events_;
+};
+
+using AmdgpuSimulated = Simulated;
+
+// Everything constant, so that what is read is known.
+const std::string kRadeon = R"([[amd]]
+name = "Radeon"
+vbios = "113-X"
+unique_id = 0x2af17d39c0185500
+metrics = "1.3"
+gfx_version = 110000
+compute_units = 96
+display = true
+pci = { addresses = ["0000:03:00.0"], device_id = 0x744c, generation = 4, width = 16 }
+pcie.replays = 3
+memory = { total_mib = 24000, visible_mib = 256, gtt_mib = 32000, base_mib = 1000, gtt_used_mib = 110 }
+utilization = { gpu = 40, memory = 20, vcn = 10 }
+power = { draw_w = 200, cap_w = 339, default_w = 330, min_w = 300, max_w = 390 }
+clock.graphics = { max_mhz = 3200, busy_mhz = 2400 }
+clock.memory = { max_mhz = 1249 }
+fan = { count = 1, max_rpm = 3000, percent = 50 }
+voltage = { gfx = 0.9, soc = 0.8 }
+temperature = { edge_c = 50, edge_critical_c = 100, edge_emergency_c = 105, junction_c = 60, junction_critical_c = 110, memory_c = 70 }
+bad_pages = 2
+ras = [{ block = "umc", corrected = 4, uncorrected = 1, deferred = 2 }]
+throttle = [{ reason = "power_cap", active = 1 }, { reason = "prochot", active = 0 }]
+[[amd.process]]
+pid = 3310
+name = "ollama"
+memory_mib = 9000
+occupancy = 50
+[[amd.process]]
+pid = 2201
+name = "shell"
+rocm = false
+memory_mib = 400
+)";
+
+const Attribute kEdge{AttributeId::sensor_location, "gpu"};
+
+TEST_F(AmdgpuSimulated, ReadsWhatABoardTells) {
+  machine(kRadeon);
+  settle();
+  ASSERT_EQ(catalog_.devices.size(), 1u);
+  EXPECT_EQ(catalog_.devices[0].id, "amd-2af17d39c0185500");
+  EXPECT_EQ(catalog_.devices[0].index, "0");
+  EXPECT_EQ(catalog_.devices[0].model, "Radeon");
+  const auto& info = catalog_.devices[0].info;
+  EXPECT_NE(std::find(info.begin(), info.end(), Attribute{AttributeId::pci_address, "0000:03:00.0"}), info.end());
+  EXPECT_NE(std::find(info.begin(), info.end(), Attribute{AttributeId::architecture, "gfx1100"}), info.end());
+
+  constexpr double kMiB = 1048576;
+  EXPECT_DOUBLE_EQ(value(MetricId::gpu_utilization, 0, {{AttributeId::gpu_task, "general"}}), 0.4);
+  EXPECT_DOUBLE_EQ(value(MetricId::gpu_memory_controller_utilization, 0), 0.2);
+  EXPECT_DOUBLE_EQ(value(MetricId::gpu_engine_utilization, 0, {{AttributeId::engine, "media"}}), 0.1);
+  EXPECT_EQ(value(MetricId::gpu_memory_limit, 0), 24000 * kMiB);
+  EXPECT_EQ(value(MetricId::gpu_memory_usage, 0), 10400 * kMiB);
+  EXPECT_EQ(value(MetricId::gpu_memory_free, 0), 13600 * kMiB);
+  EXPECT_DOUBLE_EQ(value(MetricId::gpu_memory_utilization, 0), 10400.0 / 24000);
+  EXPECT_EQ(value(MetricId::gpu_bar_limit, 0), 256 * kMiB);
+  EXPECT_EQ(value(MetricId::gpu_gtt_usage, 0), 110 * kMiB);
+  EXPECT_EQ(value(MetricId::temperature, 0, {kEdge}), 50);
+  EXPECT_EQ(value(MetricId::temperature_margin, 0, {kEdge}), 50);
+  EXPECT_EQ(value(MetricId::temperature_limit, 0, {kEdge, {AttributeId::limit_type, "high.critical"}}), 105);
+  EXPECT_EQ(value(MetricId::temperature, 0, {{AttributeId::sensor_location, "hotspot"}}), 60);
+  EXPECT_EQ(value(MetricId::power, 0, {{AttributeId::power_reading, "average"}}), 200);
+  EXPECT_EQ(value(MetricId::power_limit, 0, {{AttributeId::limit, "enforced"}}), 339);
+  EXPECT_EQ(value(MetricId::power_limit, 0, {{AttributeId::limit, "maximum"}}), 390);
+  EXPECT_TRUE(is_absent(MetricId::energy, 0));
+  // Held down by its power cap to its whole maximum: clock_share is 1.
+  EXPECT_EQ(value(MetricId::clock_frequency, 0, {{AttributeId::clock_domain, "graphics"}}), 2.4e9);
+  EXPECT_EQ(value(MetricId::clock_limit, 0, {{AttributeId::clock_domain, "graphics"}}), 3.2e9);
+  EXPECT_EQ(value(MetricId::fan_speed, 0), 1500);
+  EXPECT_NEAR(value(MetricId::fan_speed_ratio, 0), 0.5, 0.003);
+  EXPECT_DOUBLE_EQ(value(MetricId::voltage, 0, {{AttributeId::sensor_location, "graphics"}}), 0.9);
+  EXPECT_EQ(value(MetricId::pcie_generation, 0, {{AttributeId::which, "current"}}), 4);
+  EXPECT_EQ(value(MetricId::pcie_width, 0, {{AttributeId::which, "maximum"}}), 16);
+  EXPECT_EQ(value(MetricId::pcie_replays, 0), 3);
+  EXPECT_EQ(value(MetricId::errors, 0, {{AttributeId::error_type, "corrected"}}), 4);
+  EXPECT_EQ(value(MetricId::errors, 0, {{AttributeId::error_type, "uncorrected"}}), 1);
+  EXPECT_EQ(value(MetricId::errors, 0, {{AttributeId::error_type, "deferred"}}), 2);
+  EXPECT_EQ(value(MetricId::memory_pages, 0, {{AttributeId::row_state, "retired"}}), 2);
+  EXPECT_EQ(value(MetricId::throttle_active, 0, {{AttributeId::reason, "power_cap"}}), 1);
+  EXPECT_EQ(value(MetricId::throttle_active, 0, {{AttributeId::reason, "thermal_hardware"}}), 0);
+  EXPECT_EQ(value(MetricId::gpu_asleep, 0), 0);
+  EXPECT_EQ(value(MetricId::hw_status, 0, {{AttributeId::hw_state, "ok"}}), 1);
+
+  const std::vector<Attribute> ollama{{AttributeId::process_pid, "3310"}, {AttributeId::process_name, "ollama"}};
+  EXPECT_EQ(value(MetricId::process_memory, 0, ollama), 9000 * kMiB);
+  EXPECT_DOUBLE_EQ(value(MetricId::process_occupancy, 0, ollama), 0.5);
+  EXPECT_EQ(value(MetricId::process_memory, 0,
+                  {{AttributeId::process_pid, "2201"},
+                   {AttributeId::process_name, "shell"},
+                   {AttributeId::process_kind, "graphics"}}),
+            400 * kMiB);
+  EXPECT_EQ(value(MetricId::process_count, 0, {{AttributeId::process_kind, "compute"}}), 1);
+  EXPECT_EQ(value(MetricId::process_count, 0, {{AttributeId::process_kind, "graphics"}}), 1);
+  EXPECT_EQ(calls("pcie_bw"), 0u);
+}
+
+TEST_F(AmdgpuSimulated, TellsErrnosApart) {
+  machine(kRadeon);
+  write("[[fault]]\nvendor = \"amd\"\nkind = \"error\"\ncode = \"EOPNOTSUPP\"\nfile = \"mem_busy_percent\"\n");
+  settle();
+  // gpu_metrics has it too.
+  EXPECT_DOUBLE_EQ(value(MetricId::gpu_memory_controller_utilization, 0), 0.2);
+  write(
+      "[[fault]]\nvendor = \"amd\"\nkind = \"error\"\ncode = \"EBUSY\"\nfile = \"temp1_input\"\n"
+      "[[fault]]\nvendor = \"amd\"\nkind = \"error\"\ncode = \"EIO\"\nfile = \"gpu_busy_percent\"\n"
+      "[[fault]]\nvendor = \"amd\"\nkind = \"error\"\ncode = \"EPERM\"\nfile = \"mem_info_vram_used\"\n");
+  ASSERT_EQ(poll(), PollResult::ok);
+  EXPECT_EQ(state(MetricId::temperature, 0, {kEdge}), State::not_ready);
+  EXPECT_EQ(state(MetricId::temperature_margin, 0, {kEdge}), State::not_ready);
+  EXPECT_EQ(state(MetricId::gpu_utilization, 0), State::error);
+  EXPECT_EQ(calls_.errors().at("EIO"), 1u);
+  // In reset: it is not asleep, as its runtime status says.
+  EXPECT_EQ(state(MetricId::gpu_memory_usage, 0), State::not_ready);
+  EXPECT_EQ(state(MetricId::gpu_memory_free, 0), State::not_ready);
+  EXPECT_EQ(value(MetricId::gpu_asleep, 0), 0);
+  EXPECT_EQ(value(MetricId::power, 0), 200);
+  write("");
+  ASSERT_EQ(poll(), PollResult::ok);
+  EXPECT_EQ(value(MetricId::temperature, 0, {kEdge}), 50);
+  EXPECT_EQ(state(MetricId::gpu_memory_free, 0), State::ok);
+}
+
+TEST_F(AmdgpuSimulated, ASleepingDeviceIsNotTouched) {
+  machine(kRadeon +
+          "[[amd]]\nname = \"Sleeper\"\nmemory.total_mib = 100\nmetrics = \"1.3\"\n"
+          "pci.addresses = [\"0000:2d:00.0\"]\nasleep = { kind = \"steps\", points = [[0, 1], [1e6, 0]] }\n");
+  settle();
+  ASSERT_EQ(catalog_.devices.size(), 2u);
+  EXPECT_EQ(catalog_.devices[1].id, "0000:2d:00.0");
+  EXPECT_EQ(value(MetricId::gpu_asleep, 1), 1);
+  EXPECT_EQ(find(MetricId::gpu_utilization, 1), -1);
+  EXPECT_TRUE(is_absent(MetricId::gpu_utilization, 1));
+  // The other one's calls only.
+  const uint64_t before = calls("gpu_metrics");
+  ASSERT_EQ(poll(1), PollResult::ok);
+  EXPECT_EQ(calls("gpu_metrics"), before + 1);
+  EXPECT_TRUE(calls_.errors().empty());
+
+  // It wakes: then it is asked what it can tell.
+  const size_t at = devices_.find("points = [[0, 1]");
+  devices_.replace(at, 16, "points = [[0, 0]");
+  write("");
+  EXPECT_EQ(poll(), PollResult::rediscover);
+  settle();
+  EXPECT_EQ(value(MetricId::gpu_asleep, 1), 0);
+  EXPECT_EQ(value(MetricId::gpu_memory_limit, 1), 100 * 1048576.0);
+
+  // And sleeps again: its series say that they have nothing, and no file is read.
+  devices_.replace(at, 16, "points = [[0, 1]");
+  write("");
+  ASSERT_EQ(poll(1), PollResult::ok);
+  EXPECT_EQ(value(MetricId::gpu_asleep, 1), 1);
+  EXPECT_EQ(state(MetricId::gpu_memory_limit, 1), State::not_ready);
+  EXPECT_EQ(state(MetricId::gpu_utilization, 1), State::not_ready);
+  EXPECT_TRUE(calls_.errors().empty());
+}
+
+TEST_F(AmdgpuSimulated, GarbageIsNoReading) {
+  machine(kRadeon);
+  settle();
+  write("[[fault]]\nvendor = \"amd\"\nkind = \"garbage\"\nfile = \"gpu_metrics\"\n");
+  for (int i = 0; i < 20; ++i) {
+    (void)poll();
+    const double speed = value(MetricId::pcie_generation, 0, {{AttributeId::which, "current"}});
+    EXPECT_TRUE(std::isnan(speed) || (speed >= 1 && speed <= 7)) << speed;
+  }
+  EXPECT_GT(calls_.errors().at("malformed"), 0u);
+  write("[[fault]]\nvendor = \"amd\"\nkind = \"garbage\"\nfile = \"temp1_input\"\n");
+  for (int i = 0; i < 20; ++i) {
+    (void)poll();
+    const State state_now = state(MetricId::temperature, 0, {kEdge});
+    const double celsius = value(MetricId::temperature, 0, {kEdge});
+    EXPECT_TRUE(state_now == State::error || std::abs(celsius) > 1e5) << celsius;
+  }
+}
+
+TEST_F(AmdgpuSimulated, ADeviceThatFallsOffTheBusHasFailed) {
+  machine(kRadeon);
+  settle();
+  write("[[fault]]\nvendor = \"amd\"\nkind = \"lost\"\ndevice = 0\n");
+  (void)poll(1);
+  EXPECT_EQ(value(MetricId::hw_status, 0, {{AttributeId::hw_state, "failed"}}), 1);
+  EXPECT_EQ(state(MetricId::gpu_utilization, 0), State::error);
+  (void)poll(1);
+  ASSERT_EQ(events_.size(), 1u);
+  EXPECT_EQ(events_[0].code, "device_lost");
+  EXPECT_EQ(events_[0].device_id, "amd-2af17d39c0185500");
+}
+
+TEST_F(AmdgpuSimulated, ADeviceThatGoesIsGone) {
+  machine(kRadeon + "[[amd]]\nname = \"Other\"\nmemory.total_mib = 100\npci.addresses = [\"0000:2d:00.0\"]\n");
+  settle();
+  ASSERT_EQ(catalog_.devices.size(), 2u);
+  write("[[fault]]\nvendor = \"amd\"\nkind = \"gone\"\ndevice = 1\n");
+  EXPECT_EQ(poll(), PollResult::rediscover);
+  settle();
+  EXPECT_EQ(catalog_.devices.size(), 1u);
+  write("");
+  EXPECT_EQ(poll(), PollResult::rediscover);
+  settle();
+  EXPECT_EQ(catalog_.devices.size(), 2u);
+  write("[[fault]]\nvendor = \"amd\"\nkind = \"gone\"\n");
+  (void)poll(1);
+  EXPECT_EQ(poll(), PollResult::lost);
+  collector_->release();
+  EXPECT_EQ(discover(), Code::absent);
+  EXPECT_EQ(message_, "no AMD GPU on the PCI bus");
+}
+
+TEST_F(AmdgpuSimulated, ADriverThatIsUnloadedIsAbsent) {
+  machine(kRadeon);
+  settle();
+  write("[[fault]]\nvendor = \"amd\"\nkind = \"driver_unloaded\"\n");
+  (void)poll(1);
+  EXPECT_EQ(value(MetricId::hw_status, 0, {{AttributeId::hw_state, "failed"}}), 1);
+  (void)poll();
+  collector_->release();
+  EXPECT_EQ(discover(), Code::absent);
+  EXPECT_NE(message_.find("answers for none of them"), std::string::npos) << message_;
+  write("");
+  settle();
+  EXPECT_EQ(value(MetricId::power, 0), 200);
+}
+
+const std::string kInstinct = R"([[amd]]
+name = "Instinct"
+unique_id = 0x5d2c81a0b9e40010
+metrics = "1.8"
+gfx_version = 90402
+compute_dies = 8
+compute_units = 304
+pci.addresses = ["0000:05:00.0"]
+memory = { total_mib = 196592, base_mib = 200 }
+utilization = { gpu = 50, memory = 25, vcn = 0 }
+power = { draw_w = 500, energy_base_j = 1e6, input = true }
+temperature = { junction_c = 70, junction_critical_c = 100 }
+clock.graphics = { max_mhz = 2100 }
+xgmi = { links = 7, read = 1e9, write = 2e9 }
+throttle = [{ reason = "thermal", active = { kind = "square", low = 0, high = 1, period = 0.02, duty = 0.25 } }, { reason = "power_cap", active = 1 }]
+partition = { compute = "CPX", memory = "NPS4" }
+[[amd.process]]
+pid = 100
+name = "a"
+partition = 2
+memory_mib = 1000
+occupancy = 75
+[[amd.process]]
+pid = 101
+name = "b"
+partition = 7
+memory_mib = 2000
+occupancy = 25
+)";
+
+TEST_F(AmdgpuSimulated, PartitionsAreDevicesOnOneAddress) {
+  machine(kInstinct);
+  settle();
+  ASSERT_EQ(catalog_.devices.size(), 9u);
+  EXPECT_EQ(catalog_.devices[0].type, DeviceType::gpu);
+  for (int part = 0; part < 8; ++part) {
+    const Device& device = catalog_.devices[static_cast<size_t>(part + 1)];
+    EXPECT_EQ(device.type, DeviceType::gpu_partition);
+    EXPECT_EQ(device.parent, 0);
+    EXPECT_EQ(device.id, "amd-5d2c81a0b9e40010/partition" + std::to_string(part));
+    EXPECT_EQ(device.index, "0:" + std::to_string(part));
+    EXPECT_NE(std::find(device.info.begin(), device.info.end(), Attribute{AttributeId::partition_profile, "CPX/NPS4"}),
+              device.info.end());
+    EXPECT_EQ(find(MetricId::gpu_memory_usage, part + 1), -1);
+  }
+  EXPECT_DOUBLE_EQ(value(MetricId::gpu_utilization, 0, {{AttributeId::gpu_task, "general"}}), 0.5);
+  EXPECT_DOUBLE_EQ(value(MetricId::gpu_utilization, 3, {{AttributeId::gpu_task, "general"}}), 0.75);
+  EXPECT_DOUBLE_EQ(value(MetricId::gpu_utilization, 8, {{AttributeId::gpu_task, "general"}}), 0.25);
+  EXPECT_DOUBLE_EQ(value(MetricId::gpu_utilization, 1, {{AttributeId::gpu_task, "general"}}), 0);
+  EXPECT_EQ(value(MetricId::gpu_memory_usage, 0), 3200 * 1048576.0);
+  // A process stands on its partition alone.
+  EXPECT_EQ(value(MetricId::process_memory, 3, {{AttributeId::process_pid, "100"}}), 1000 * 1048576.0);
+  EXPECT_NEAR(value(MetricId::process_occupancy, 3, {{AttributeId::process_pid, "100"}}), 0.75, 0.02);
+  EXPECT_EQ(find(MetricId::process_memory, 0, {{AttributeId::process_pid, "100"}}), -1);
+  EXPECT_EQ(value(MetricId::process_count, 8, {{AttributeId::process_kind, "compute"}}), 1);
+  EXPECT_EQ(value(MetricId::power, 0, {{AttributeId::power_reading, "instant"}}), 500);
+  EXPECT_EQ(value(MetricId::temperature, 0, {{AttributeId::sensor_location, "hotspot"}}), 70);
+  EXPECT_EQ(value(MetricId::temperature_margin, 0, {{AttributeId::sensor_location, "hotspot"}}), 30);
+}
+
+TEST_F(AmdgpuSimulated, CountersGrowWithWhatTheyCount) {
+  machine(kInstinct);
+  settle();
+  const auto energy = [&] { return value(MetricId::energy, 0); };
+  const auto link = [&](const char* direction) {
+    return value(MetricId::link_io, 0,
+                 {{AttributeId::link, "all"}, {AttributeId::link_kind, "xgmi"}, {AttributeId::direction, direction}});
+  };
+  const auto throttled = [&](const char* reason) {
+    return value(MetricId::throttle_time, 0, {{AttributeId::reason, reason}});
+  };
+  EXPECT_GE(energy(), 1e6);
+  const double joules = energy(), received = link("receive"), sent = link("transmit");
+  const double capped = throttled("power_cap"), hot = throttled("thermal_software"),
+               signal = throttled("thermal_hardware");
+  std::this_thread::sleep_for(std::chrono::seconds(1));
+  ASSERT_EQ(poll(), PollResult::ok);
+  // One counter's growth by another's: both see the same time, however long it was. The link's kilobytes, the energy
+  // and the residencies all come out of one blob.
+  const double seconds = (energy() - joules) / 500;
+  EXPECT_NEAR((link("receive") - received) / seconds, 7e9, 7e9 * 0.01);
+  EXPECT_NEAR((link("transmit") - sent) / seconds, 14e9, 14e9 * 0.01);
+  EXPECT_NEAR((throttled("power_cap") - capped) / seconds, 1, 0.02);
+  EXPECT_NEAR((throttled("thermal_software") - hot) / seconds, 0.25, 0.04);
+  EXPECT_EQ(throttled("thermal_hardware"), signal);
+  EXPECT_EQ(value(MetricId::throttle_active, 0, {{AttributeId::reason, "power_cap"}}), 1);
+}
+
+TEST_F(AmdgpuSimulated, EveryRevisionIsReadAsItWasWritten) {
+  for (const char* revision :
+       {"1.0", "1.1", "1.2", "1.3", "1.4", "1.5", "1.6", "1.7", "1.8", "1.9", "2.1", "2.2", "2.3", "2.4", "3.0"}) {
+    SCOPED_TRACE(revision);
+    std::string text = kInstinct.substr(0, kInstinct.find("partition = {"));
+    text.replace(text.find("\"1.8\""), 5, "\"" + std::string(revision) + "\"");
+    // Without these what is read must come from gpu_metrics.
+    text += "unsupported = [\"gpu_busy_percent\", \"freq1_input\"]\n";
+    fs::remove_all(root_ + "/sys");
+    machine(text);
+    settle();
+    EXPECT_EQ(value(MetricId::clock_frequency, 0, {{AttributeId::clock_domain, "graphics"}}), 2.1e9);
+    const std::string first(revision, 1);
+    if (first != "2" || std::string(revision) == "2.4") {
+      EXPECT_NEAR(value(MetricId::gpu_utilization, 0, {{AttributeId::gpu_task, "general"}}), 0.5, 1e-9);
+    }
+    bool told = false;
+    for (const auto& [name, fact] : catalog_.facts) told = told || (name == "gpu_metrics" && fact == revision);
+    EXPECT_TRUE(told);
+  }
+}
+
+TEST_F(AmdgpuSimulated, TheShippedMachines) {
+  const struct {
+    const char* name;
+    size_t devices;
+  } machines[] = {{"mi300x-spx", 8}, {"mi300x-cpx", 9}, {"radeon", 2}};
+  for (const auto& one : machines) {
+    SCOPED_TRACE(one.name);
+    fs::remove_all(root_ + "/sys");
+    shipped(one.name);
+    settle();
+    EXPECT_EQ(catalog_.devices.size(), one.devices);
+    for (size_t i = 0; i < frame_.states.size(); ++i)
+      EXPECT_TRUE(frame_.states[i] == State::ok || frame_.states[i] == State::not_ready)
+          << info(catalog_.series[i].metric).name << " " << to_string(frame_.states[i]);
+    EXPECT_TRUE(calls_.errors().empty());
+  }
+}
+
+// ---- the processes in which the tests above run ----
+
+class UnderTheSimulatedKernel : public testing::TestWithParam<const char*> {};
+
+TEST_P(UnderTheSimulatedKernel, Run) {
+  const std::string library = kSimulator + "libaccelmon-kernel.so";
+  if (!fs::exists(library)) GTEST_SKIP() << library << " is not built";
+  const fs::path folder = fs::path(testing::TempDir()) / ("accelmon-amdgpu-" + std::to_string(::getpid()));
+  fs::create_directories(folder / "root");
+  const std::string command =
+      "cd / && LD_PRELOAD='" + library + "' ASAN_OPTIONS=verify_asan_link_order=0:detect_leaks=0 ACCELMON_SIM_ROOT='" +
+      (folder / "root").string() + "' ACCELMON_SCENARIO='" + (folder / "machine.toml").string() +
+      "' exec /proc/self/exe --gtest_filter='AmdgpuSimulated." + GetParam() + "' 2>&1";
+  // Not /bin/sh's executable but ours.
+  char self[4096];
+  const ssize_t n = ::readlink("/proc/self/exe", self, sizeof self);
+  ASSERT_GT(n, 0);
+  std::string mine = command;
+  mine.replace(mine.find("/proc/self/exe"), 14, "'" + std::string(self, static_cast<size_t>(n)) + "'");
+  FILE* pipe = ::popen(mine.c_str(), "r");
+  ASSERT_NE(pipe, nullptr);
+  std::string said;
+  char buffer[4096];
+  for (size_t got = 0; (got = ::fread(buffer, 1, sizeof buffer, pipe)) > 0;) said.append(buffer, got);
+  const int status = ::pclose(pipe);
+  fs::remove_all(folder);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << said;
+  EXPECT_NE(said.find("[  PASSED  ] 1 test"), std::string::npos) << said;
+}
+
+INSTANTIATE_TEST_SUITE_P(Amdgpu, UnderTheSimulatedKernel,
+                         testing::Values("ReadsWhatABoardTells", "TellsErrnosApart", "ASleepingDeviceIsNotTouched",
+                                         "GarbageIsNoReading", "ADeviceThatFallsOffTheBusHasFailed",
+                                         "ADeviceThatGoesIsGone", "ADriverThatIsUnloadedIsAbsent",
+                                         "PartitionsAreDevicesOnOneAddress", "CountersGrowWithWhatTheyCount",
+                                         "EveryRevisionIsReadAsItWasWritten", "TheShippedMachines"),
+                         [](const testing::TestParamInfo<const char*>& test) { return std::string(test.param); });
+
+}  // namespace
+}  // namespace accelmon
