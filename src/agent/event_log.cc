@@ -46,7 +46,9 @@ bool EventLog::add(std::string_view source, Event event, Nanos wall_now) {
   const bool history = event.wall < wall_now && apart(wall_now, event.wall) > kHistory;
   for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry) {
     if (entry->event.code != event.code || entry->event.device_id != event.device_id) continue;
-    if (apart(entry->last, event.wall) > kSame && apart(entry->event.wall, event.wall) > kSame) continue;
+    // Told again from the kernel's log an event has the time of that log's clock, which drifts.
+    const Nanos same = history && entry->source == source ? kBurst : kSame;
+    if (apart(entry->last, event.wall) > same && apart(entry->event.wall, event.wall) > same) continue;
     if (entry->source == source && !history) {
       ++entry->times;
       entry->last = std::max(entry->last, event.wall);

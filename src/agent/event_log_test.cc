@@ -67,6 +67,12 @@ TEST_F(EventLogTest, HistoryToldAgainIsNotCounted) {
   EXPECT_EQ(log.entries()[0].times, 1u);
 }
 
+TEST_F(EventLogTest, HistoryToldAgainMayHaveDrifted) {
+  tell("kernel_log", 0, "GPU-1", "xid:31");
+  EXPECT_FALSE(tell("kernel_log", 100 * kSecond, "GPU-1", "xid:31", 3600 * kSecond));
+  EXPECT_TRUE(tell("kernel_log", 100 * kSecond, "GPU-1", "xid:31")) << "live it is another one";
+}
+
 TEST_F(EventLogTest, HistoryIsPutWhereItHappenedAndJoinsBursts) {
   tell("nvml", 0, "GPU-1", "xid:48");
   tell("nvml", 300 * kSecond, "GPU-1", "xid:79");

@@ -4,9 +4,12 @@
 
 #include "collectors/amdgpu/amdgpu_collector.h"
 #include "collectors/host/host_collector.h"
+#include "collectors/kernel_log/kernel_log_collector.h"
+#include "collectors/intel_kernel/intel_kernel_collector.h"
 #include "collectors/level_zero/ze_collector.h"
 #include "collectors/nvidia_smi/nvidia_smi_collector.h"
 #include "collectors/nvml/nvml_collector.h"
+#include "collectors/presence/presence_collector.h"
 #include "collectors/sensors/sensors_collector.h"
 
 namespace accelmon {
@@ -19,8 +22,14 @@ constexpr CollectorEntry kCollectors[] = {
     {"nvml", "nvidia", "NVIDIA GPUs through NVML (libnvidia-ml.so.1)", make_nvml_collector},
     {"nvidia_smi", "nvidia", "NVIDIA GPUs through the program nvidia-smi, where NVML cannot be loaded",
      make_nvidia_smi_collector},
+    {"intel_kernel", "intel", "Intel GPUs through the kernel's files and counters (drivers xe and i915)",
+     make_intel_kernel_collector},
     {"level_zero", "intel", "Intel GPUs through Level Zero Sysman (libze_loader.so.1)", make_level_zero_collector},
     {"amdgpu", "amd", "AMD GPUs through the kernel's files (drivers amdgpu and KFD)", make_amdgpu_collector},
+    {"kernel_log", "host", "Errors of accelerators that the kernel's log tells of (Xids, resets, hardware errors)",
+     make_kernel_log_collector, Shows::events},
+    {"presence", "pci", "Accelerators that the PCI bus shows, and why one may not be read", make_presence_collector,
+     Shows::presence},
 };
 
 }  // namespace
