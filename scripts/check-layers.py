@@ -27,6 +27,8 @@ THIRD_PARTY = {
     "tl/expected.hpp": ["src/base/status.h"],
     "benchmark/": ["bench/*.cc", "src/*/*_bench.cc", "src/*/*/*_bench.cc"],
     "prometheus/": ["bench/*.cc"],
+    # The collector has declarations of its own.
+    "level_zero/ze": ["simulator/level_zero/*", "src/collectors/level_zero/ze_abi_test.cc"],
 }
 # Test programs may include these, and so may headers that only test programs include.
 TEST_ONLY = ("gtest/", "gmock/", "rapidcheck")
