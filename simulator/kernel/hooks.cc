@@ -1,8 +1,8 @@
 // The system calls that the simulated kernel takes beside reads of files.
-#include "simulator/kernel/kernel.h"
+#include "simulator/kernel/intel_tree.h"
 
 namespace accelmon::simulator {
 
-const SyscallHook kSyscallHooks[] = {nullptr};
+const SyscallHook kSyscallHooks[] = {intel_counter, nullptr};
 
 }  // namespace accelmon::simulator

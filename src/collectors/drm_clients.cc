@@ -237,6 +237,7 @@ int DrmClients::list(int folder, std::vector<char>& buffer, F&& entry) {
 
 Status DrmClients::scan() {
   counts_ = {};
+  refused_pid_ = 0;
   if (!root_.valid()) {
     root_ = UniqueFd(::open(procfs_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!root_.valid()) return Status::from_errno(errno, procfs_);
@@ -295,13 +296,20 @@ void DrmClients::look_into(uint32_t pid) {
 
 bool DrmClients::is_drm(int folder, const char* name) const {
   struct stat status {};
-  if (::fstatat(folder, name, &status, 0) == 0 && S_ISCHR(status.st_mode)) return major(status.st_rdev) == kDrmMajor;
+  const auto wanted = [this](uint64_t minor) {
+    return std::find(left_out_.begin(), left_out_.end(), minor) == left_out_.end();
+  };
+  if (::fstatat(folder, name, &status, 0) == 0 && S_ISCHR(status.st_mode))
+    return major(status.st_rdev) == kDrmMajor && wanted(minor(status.st_rdev));
   if (!links_count_) return false;
   char target[512];
   const ssize_t n = ::readlinkat(folder, name, target, sizeof target);
   if (n <= 0) return false;
   std::string_view path(target, static_cast<size_t>(n));
-  return path.starts_with("/dev/dri/") || (strip(path, devfs_) && path.starts_with("/dri/"));
+  if (!strip(path, "/dev/dri/") && !(strip(path, devfs_) && strip(path, "/dri/"))) return false;
+  const size_t digits = path.find_first_of("0123456789");
+  const auto number = digits == std::string_view::npos ? std::nullopt : parse_u64(path.substr(digits));
+  return !number || wanted(*number);
 }
 
 void DrmClients::read_client(uint32_t pid, uint32_t descriptor) {
@@ -313,6 +321,11 @@ void DrmClients::read_client(uint32_t pid, uint32_t descriptor) {
     error = errno;
   }
   if (got < 0 && (error == ENOENT || error == ESRCH)) return;  // closed in between
+  if (got < 0 && (error == EACCES || error == EPERM)) {
+    if (refused_pid_ != pid) ++counts_.refused;
+    refused_pid_ = pid;
+    return;
+  }
   const bool whole = got >= 0 && static_cast<size_t>(got) < text_.size();
   if (!whole) {
     ++counts_.unreadable;

@@ -112,6 +112,9 @@ class DrmClients {
   DrmClients(CallMeter& calls, const Clock& clock, std::string procfs, std::string devfs,
              size_t most_clients = kMostClients);
 
+  // DRM nodes, by minor number, whose files the next scans leave alone: those of devices that are not to be woken.
+  void leave_out(std::span<const unsigned> minors) { left_out_.assign(minors.begin(), minors.end()); }
+
   // Looks into all processes. Errors: `procfs` cannot be read; what is wrong with single processes is counted only.
   Status scan();
 
@@ -158,6 +161,7 @@ class DrmClients {
   const Clock& clock_;
   const std::string procfs_, devfs_;
   const size_t most_clients_;
+  std::vector<unsigned> left_out_;
   bool links_count_ = false;
   CallId walk_call_, fdinfo_call_;
   UniqueFd root_;
@@ -165,6 +169,7 @@ class DrmClients {
   Nanos scanned_ = 0, elapsed_ = 0;
   bool changed_ = false;
   Counts counts_;
+  uint32_t refused_pid_ = 0;  // the process that was counted last
   uint64_t fingerprint_ = 0;
   uint32_t own_pid_ = 0;  // a reader does not count itself
   std::vector<DrmClient> clients_, fresh_;

@@ -227,6 +227,20 @@ TEST_F(DrmTree, CountersThatStepBackHold) {
   EXPECT_DOUBLE_EQ(*clients.utilization("0000:b1:00.0", "ccs"), 0);
 }
 
+TEST_F(DrmTree, LeavesTheFilesOfSleepingDevicesAlone) {
+  plant(200, 4, xe(7, 1), "/dev/dri/renderD129");
+  plant(200, 5, xe(8, 1), (root / "dev/dri/card1").string());
+  plant(200, 6, xe(9, 1), "/dev/dri/renderD128");
+  DrmClients clients = make();
+  clients.leave_out(std::vector<unsigned>{1, 129});
+  ASSERT_TRUE(clients.scan().ok());
+  ASSERT_EQ(clients.clients().size(), 1u);
+  EXPECT_EQ(clients.clients()[0].info.client_id, 9u);
+  clients.leave_out({});
+  ASSERT_TRUE(clients.scan().ok());
+  EXPECT_EQ(clients.clients().size(), 3u);
+}
+
 TEST_F(DrmTree, SurvivesWhatIsHostile) {
   plant(200, 4, std::string(100'000, 'x'));
   plant(201, 4, std::string("drm-driver: xe\ndrm-client-id: 4\n") + std::string(3000, '\0'));
