@@ -143,15 +143,18 @@ bool CollectorSlot::service() {
     if (!socket_.valid() || stopping_ || killed_at_ != 0) reap();
     if (pid_ > 0) check_silence(now);
   }
+  // With or without a process: a reading that is too old is none.
+  if (frames_ > 0 && !stale_ && now - last_frame_at_ > stale_after()) mark_stale();
   if (pid_ <= 0 && (state_ == SlotState::backing_off || state_ == SlotState::absent) && now >= restart_at_) spawn();
   return std::exchange(changed_, false);
 }
 
 Nanos CollectorSlot::next_deadline() const {
   const Nanos now = clock_.monotonic();
+  const Nanos stale_at = frames_ > 0 && !stale_ ? last_frame_at_ + stale_after() + kMillisecond : now + kLongestBackOff;
   if (pid_ <= 0) {
     const bool waits = state_ == SlotState::backing_off || state_ == SlotState::absent;
-    return waits ? restart_at_ : now + kLongestBackOff;
+    return std::min(stale_at, waits ? restart_at_ : now + kLongestBackOff);
   }
   if (stopping_ || killed_at_ != 0 || !socket_.valid())
     return now + (state_ == SlotState::stuck ? kSecond : 20 * kMillisecond);
@@ -259,6 +262,8 @@ bool CollectorSlot::accept_frame(std::string_view body) {
   const Nanos now = clock_.monotonic();
   // After a change of the configuration the old process may still send: there is nothing to lay that out by.
   if (catalog_ == nullptr && restart_at_once_) return true;
+  // One that was let go may have had a frame under way; it must not bring its series back.
+  if (state_ == SlotState::released || state_ == SlotState::disabled) return true;
   if (catalog_ == nullptr || !read_frame(body, incoming_) || incoming_.generation != raw_generation_ ||
       incoming_.values.size() != raw_series_) {
     reject("it sent a frame that does not fit its catalog");
@@ -417,7 +422,6 @@ void CollectorSlot::schedule_restart(Nanos first) {
 
 void CollectorSlot::check_silence(Nanos now) {
   if (state_ == SlotState::stuck) return;
-  if (frames_ > 0 && !stale_ && now - last_frame_at_ > stale_after()) mark_stale();
   if (stopping_ || killed_at_ != 0) return;
   const bool first_frame = frames_of_process_ == 0;
   const Nanos quiet_since = first_frame ? spawned_at_ : last_frame_at_;
