@@ -73,7 +73,7 @@ const Key kKeys[] = {
     {"collectors.level_zero.library", Type::text, nullptr, 0, 4096, "`libze_loader.so.1`",
      "The Level Zero loader: a name for the loader's search path, or an absolute path"},
     {"collectors.level_zero.procfs", Type::path, nullptr, 0, 4096, "`/proc`",
-     "Where the host's `/proc` is mounted; for the names of processes on the devices, and what this one may see"},
+     "Where the host's `/proc` is mounted; for the names of processes on the devices"},
     {"collectors.level_zero.sysfs", Type::path, nullptr, 0, 4096, "`/sys`",
      "Where the host's `/sys` is mounted; for NUMA nodes"},
     {"collectors.nvidia_smi.enabled", Type::boolean,
