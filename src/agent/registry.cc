@@ -4,8 +4,8 @@
 
 #include "collectors/amdgpu/amdgpu_collector.h"
 #include "collectors/host/host_collector.h"
-#include "collectors/kernel_log/kernel_log_collector.h"
 #include "collectors/intel_kernel/intel_kernel_collector.h"
+#include "collectors/kernel_log/kernel_log_collector.h"
 #include "collectors/level_zero/ze_collector.h"
 #include "collectors/nvidia_smi/nvidia_smi_collector.h"
 #include "collectors/nvml/nvml_collector.h"

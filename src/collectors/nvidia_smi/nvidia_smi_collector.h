@@ -3,8 +3,8 @@
 //
 // It does not run where NVML can be loaded: discover() then says so (absent). One child process at a time, never a
 // shell, bounded in time and output, at most one for a poll. Everything is in the slow tier, and not read more often
-// than `min_interval`: a due turn that comes sooner is left out, and the frame says so (its tier stays as old as it is).
-// The CSV form says all that the XML form does of these metrics, at a fiftieth of its cost; processes would take a
+// than `min_interval`: a due turn that comes sooner is left out, and the frame says so (its tier stays as old as it
+// is). The CSV form says all that the XML form does of these metrics, at a fiftieth of its cost; processes would take a
 // second child and are left to NVML.
 //
 // Options: library   the NVML library that must not be there (default libnvidia-ml.so.1 and where it usually lies)
