@@ -290,7 +290,7 @@ TEST(ShippedScenarios, AreGoodAndTheirDevicesDistinct) {
     }
     EXPECT_EQ(identities.size(), expected) << file.path();
   }
-  EXPECT_EQ(seen, 7u);
+  EXPECT_EQ(seen, 13u);
 }
 
 }  // namespace
