@@ -12,12 +12,17 @@ import unittest
 from agent_fixture import PATIENCE, PROGRAM, Agent, is_alive, main, run, wait_for
 
 
+def lasting(agent):
+    """The collectors that find something on every machine; others look, find nothing and end."""
+    return {name: pid for name, pid in agent.collectors().items() if name in ("host", "nvml")}
+
+
 class Stop(unittest.TestCase):
     def check_stop(self, number):
         agent = Agent(simulate="t4")
         self.addCleanup(agent.end)
         collectors = agent.collectors()
-        self.assertEqual(set(collectors), {"host", "nvml"})
+        self.assertLessEqual({"host", "nvml"}, set(collectors))
         self.assertTrue(os.path.exists(agent.socket))
         agent.signal(number)
         self.assertEqual(agent.process.wait(PATIENCE), 0)
@@ -43,7 +48,7 @@ class Stop(unittest.TestCase):
         agent = Agent(simulate="t4")
         self.addCleanup(agent.end)
         collectors = agent.collectors()
-        self.assertEqual(len(collectors), 2)
+        self.assertGreaterEqual(len(collectors), 2)
         agent.process.kill()
         agent.process.wait(PATIENCE)
         wait_for("the collectors to follow it", lambda: not any(is_alive(pid) for pid in collectors.values()))
@@ -133,16 +138,16 @@ class Reload(unittest.TestCase):
 
     def test_unchanged_configuration_disturbs_no_collector(self):
         with Agent(simulate="t4") as agent:
-            before = agent.collectors()
+            before = lasting(agent)
             agent.signal(signal.SIGHUP)
             wait_for("the message", lambda: "configuration read again" in agent.log())
             frames = agent.collector("nvml")["frames"]
             wait_for("more frames", lambda: agent.collector("nvml")["frames"] > frames + 3)
-            self.assertEqual(agent.collectors(), before)
+            self.assertEqual(lasting(agent), before)
 
     def test_bad_configuration_keeps_the_old_one(self):
         with Agent(simulate="t4") as agent:
-            before = agent.collectors()
+            before = lasting(agent)
             agent.poll = "100"
             agent.write_config("")
             agent.signal(signal.SIGHUP)
@@ -154,7 +159,7 @@ class Reload(unittest.TestCase):
             self.assertEqual(agent.status()["poll"]["interval_seconds"], 0.1)
             frames = agent.collector("nvml")["frames"]
             wait_for("more frames", lambda: agent.collector("nvml")["frames"] > frames + 3)
-            self.assertEqual(agent.collectors(), before)
+            self.assertEqual(lasting(agent), before)
 
     def test_collector_can_be_switched_off_and_on(self):
         with Agent(simulate="t4") as agent:
