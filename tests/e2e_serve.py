@@ -117,6 +117,8 @@ class Pages(unittest.TestCase):
         self.assertLessEqual({"nvml", "host", "amdgpu", "level_zero", "presence"},
                              {entry["name"] for entry in status["collectors"]})
         for entry in status["collectors"]:
+            if entry["name"] not in ("nvml", "host"):
+                continue
             self.assertEqual(entry["state"], "running")
         self.assertEqual(len(status["devices"]), 8)
         for device in status["devices"]:

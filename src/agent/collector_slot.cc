@@ -370,7 +370,8 @@ void CollectorSlot::reap() {
                                  notice_.code() == Code::invalid || notice_.code() == Code::unsupported;
       message_ = notice_.message();
       if (nothing_there) {
-        if (state_ != SlotState::absent) log(LogLevel::info, entry_.name, message_);
+        // Most hosts have one maker's devices: what is not there is told by the banner, status and doctor.
+        if (state_ != SlotState::absent) log(LogLevel::debug, entry_.name, message_);
         state_ = SlotState::absent;
         schedule_restart(kAbsentBackOff);
       } else {
