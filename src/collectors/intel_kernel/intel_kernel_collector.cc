@@ -76,6 +76,7 @@ class IntelKernelCollector final : public Collector {
   std::optional<Host> host_;
   std::vector<std::unique_ptr<Gpu>> gpus_;
   std::vector<unsigned> sleeping_;  // minor numbers
+  std::array<std::string, kDrivers.size()> paths_;
   std::array<DIR*, kDrivers.size()> folders_{};
   std::array<uint64_t, kDrivers.size()> fingerprints_{};
   size_t series_ = 0;
@@ -98,8 +99,7 @@ uint64_t IntelKernelCollector::fingerprint(DIR* folder) {
 bool IntelKernelCollector::drivers_changed() {
   return context_.calls.measure(looking_, [&] {
     for (size_t i = 0; i < kDrivers.size(); ++i) {
-      if (folders_[i] == nullptr && ::access((sysfs_ + "/bus/pci/drivers/" + kDrivers[i]).c_str(), F_OK) == 0)
-        return true;
+      if (folders_[i] == nullptr && ::access(paths_[i].c_str(), F_OK) == 0) return true;
       if (fingerprint(folders_[i]) != fingerprints_[i]) return true;
     }
     return false;
@@ -119,7 +119,8 @@ Result<Catalog> IntelKernelCollector::discover() {
   const PciListing listing = context_.calls.measure(looking_, [&] { return list_accelerators(sysfs_); });
   for (size_t i = 0; i < kDrivers.size(); ++i) {
     if (folders_[i] != nullptr) ::closedir(folders_[i]);
-    folders_[i] = ::opendir((sysfs_ + "/bus/pci/drivers/" + kDrivers[i]).c_str());
+    paths_[i] = sysfs_ + "/bus/pci/drivers/" + kDrivers[i];
+    folders_[i] = ::opendir(paths_[i].c_str());
     fingerprints_[i] = fingerprint(folders_[i]);
   }
   std::vector<std::unique_ptr<Gpu>> earlier = std::move(gpus_);
