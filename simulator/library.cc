@@ -1,57 +1,15 @@
 #include "library.h"
 
-#include <fcntl.h>
-#include <malloc.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <new>
 
-#include "live_scenario.h"
-
 namespace accelmon::simulator {
 
 namespace {
-
-constexpr int64_t kSecond = 1000000000;
-constexpr int64_t kCheckEvery = kSecond / 10;
-
-int64_t clock_ns(clockid_t id) {
-  timespec now{};
-  clock_gettime(id, &now);
-  return int64_t{now.tv_sec} * kSecond + now.tv_nsec;
-}
-
-void sleep_ns(int64_t duration) {
-  timespec left{static_cast<time_t>(duration / kSecond), static_cast<long>(duration % kSecond)};
-  while (nanosleep(&left, &left) != 0) {
-  }
-}
-
-std::string environment(const char* name) {
-  const char* value = getenv(name);
-  return value ? value : "";
-}
-
-std::optional<std::string> read_file(const char* path) {
-  constexpr size_t kLongest = 2 << 20;  // the parser refuses what is half as long
-  const int file = open(path, O_RDONLY | O_CLOEXEC);
-  if (file < 0) return std::nullopt;
-  std::string text;
-  char buffer[4096];
-  ssize_t got = 0;
-  while (text.size() < kLongest && (got = read(file, buffer, sizeof(buffer))) > 0) {
-    text.append(buffer, static_cast<size_t>(got));
-  }
-  close(file);
-  return got < 0 ? std::nullopt : std::optional<std::string>(std::move(text));
-}
 
 // A handle is a number that only looks like a pointer: which initialization it is of, which device, and for a MIG
 // instance which slot, and 16 bits of its UUID so that one of an earlier partitioning is refused.
@@ -87,67 +45,12 @@ Library& Library::get() {
   return *library;
 }
 
-Library::Library() {
-  snprintf(path_, sizeof(path_), "%s", environment("ACCELMON_SCENARIO").c_str());
-  const int64_t monotonic = clock_ns(CLOCK_MONOTONIC);
-  wall_offset_ns_ = clock_ns(CLOCK_REALTIME) - monotonic;
-  const std::string epoch = environment("ACCELMON_SIM_EPOCH_NS");
-  char* end = nullptr;
-  epoch_ns_ = strtoll(epoch.c_str(), &end, 10);
-  if (epoch.empty() || *end != '\0') epoch_ns_ = monotonic;
-}
-
-double Library::now() const {
-  return static_cast<double>(std::max<int64_t>(clock_ns(CLOCK_MONOTONIC) - epoch_ns_, 0)) * 1e-9;
+Library::Library() : live_("nvidia_ml_simulator") {
+  wall_offset_ns_ = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC);
 }
 
 int64_t Library::wall_us(double t) const {
-  return (wall_offset_ns_ + epoch_ns_) / 1000 + static_cast<int64_t>(t * 1e6);
-}
-
-void Library::complain(const std::string& what) {
-  uint64_t hash = 1;
-  for (const char c : what) hash = mix(hash ^ static_cast<unsigned char>(c));
-  if (hash == complaint_) return;
-  complaint_ = hash;
-  fprintf(stderr, "nvidia_ml_simulator: %s\n", what.c_str());
-}
-
-void Library::reload() {
-  const int64_t now_ns = clock_ns(CLOCK_MONOTONIC);
-  if (checked_ns_ != 0 && now_ns - checked_ns_ < kCheckEvery) return;
-  checked_ns_ = now_ns;
-  if (path_[0] == '\0') return complain("set ACCELMON_SCENARIO to the path of a scenario");
-  struct stat status {};
-  if (stat(path_, &status) != 0) {
-    return complain("cannot read the scenario " + std::string(path_) + ": " + strerror(errno));
-  }
-  const bool same =
-      status.st_mtim.tv_sec == changed_.tv_sec && status.st_mtim.tv_nsec == changed_.tv_nsec && status.st_size == size_;
-  if (same) return;
-  ParseOutcome outcome;
-  if (const std::optional<std::string> text = read_file(path_)) {
-    outcome = parse_scenario(*text, now());
-  } else {
-    return complain("cannot read the scenario " + std::string(path_) + ": " + strerror(errno));
-  }
-  changed_ = status.st_mtim;
-  size_ = status.st_size;
-  if (outcome.scenario) {
-    scenario_ = std::make_shared<const Scenario>(std::move(*outcome.scenario));
-    complaint_ = 0;
-  } else {
-    // What was good stays in force: a person may be in the middle of an edit.
-    complain("the scenario " + std::string(path_) + " is broken: " + outcome.error);
-  }
-  // The memory of the parser goes back, so that a process that is measured shows its own.
-  malloc_trim(0);
-}
-
-std::shared_ptr<const Scenario> Library::scenario() {
-  const std::lock_guard lock(mutex_);
-  reload();
-  return scenario_;
+  return (wall_offset_ns_ + live_.epoch_ns()) / 1000 + static_cast<int64_t>(t * 1e6);
 }
 
 bool Library::initialized() const {
@@ -187,11 +90,7 @@ int Library::initialize(Call call) {
 int Library::shut_down() {
   const std::lock_guard lock(mutex_);
   if (references_ == 0) return nvml::kUninitialized;
-  if (--references_ == 0) {
-    scenario_.reset();
-    size_ = -1;
-    checked_ns_ = 0;
-  }
+  if (--references_ == 0) live_.release();
   return nvml::kSuccess;
 }
 
@@ -252,42 +151,23 @@ nvml::DeviceHandle Library::handle(const Entry& entry, unsigned device, int inst
   return reinterpret_cast<nvml::DeviceHandle>(bits);
 }
 
-bool Library::drawn(const Fault& fault, const Entry& entry) {
-  if (fault.probability >= 1) return true;
-  const uint64_t draw = draws_[static_cast<size_t>(entry.call)]++;
-  const uint64_t place = fault.ordinal << 16 | static_cast<uint64_t>(entry.call) << 8 | entry.index.value_or(0xff);
-  return mix_unit(mix(fault.seed ^ mix(place)) + draw) < fault.probability;
-}
-
-void Library::hang(const Fault& fault, const Entry& entry) {
-  // Until it is over by the clock, or somebody has mended the file.
-  for (;;) {
-    const std::shared_ptr<const Scenario> current = scenario();
-    const double t = now();
-    const bool still = current && std::any_of(current->faults.begin(), current->faults.end(), [&](const Fault& other) {
-                         return other.kind == Fault::Kind::hang && other.ordinal == fault.ordinal &&
-                                other.occurrence(t) && other.matches(entry.call, entry.index, std::nullopt);
-                       });
-    if (!still) return;
-    sleep_ns(kSecond / 50);
-  }
-}
-
 int Library::apply_faults(Entry& entry, std::optional<unsigned> field) {
   const Scenario& scenario = *entry.scenario;
   for (const Fault& fault : scenario.faults) {
     // What was about the whole call was done when it was entered.
     if (field.has_value() != fault.field.has_value()) continue;
     const std::optional<double> began = fault.occurrence(entry.now);
-    if (!began || !fault.matches(entry.call, entry.index, field) || !drawn(fault, entry)) continue;
+    if (!began || !fault.matches(entry.call, entry.index, field) ||
+        !fault.drawn(entry.call, entry.index, draws_[static_cast<size_t>(entry.call)]))
+      continue;
     switch (fault.kind) {
       case Fault::Kind::error:
         return fault.code;
       case Fault::Kind::hang:
-        hang(fault, entry);
+        live_.hang(fault, [&](const Fault& other) { return other.matches(entry.call, entry.index, std::nullopt); });
         break;
       case Fault::Kind::slow:
-        sleep_ns(static_cast<int64_t>(fault.milliseconds * 1e6));
+        sleep_seconds(fault.milliseconds * 1e-3);
         break;
       case Fault::Kind::crash:
         abort();

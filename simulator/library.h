@@ -7,12 +7,12 @@
 
 #include <atomic>
 #include <cstdint>
-#include <ctime>
 #include <memory>
 #include <mutex>
 #include <string>
 
 #include "collectors/nvml/nvml_abi.h"
+#include "live_scenario.h"
 #include "scenario.h"
 
 namespace accelmon::simulator {
@@ -61,30 +61,21 @@ class Library {
   nvml::DeviceHandle handle(const Entry& entry, unsigned device, int instance = -1) const;
   // Microseconds since the epoch at scenario time t, as the driver stamps its samples.
   int64_t wall_us(double t) const;
-  double now() const;
-  const char* scenario_path() const { return path_; }
-  std::shared_ptr<const Scenario> scenario();  // rereads the file if it has changed; null: there is no good one
+  double now() const { return live_.now(); }
+  const char* scenario_path() const { return live_.path(); }
+  // Rereads the file if it has changed; null: there is no good one.
+  std::shared_ptr<const Scenario> scenario() { return live_.get(); }
   bool initialized() const;
   bool ready(double t, const Scenario& scenario) const;  // initialized, with a driver that has stayed since
 
  private:
   Library();
   int apply_faults(Entry& entry, std::optional<unsigned> field);
-  bool drawn(const Fault& fault, const Entry& entry);
-  void hang(const Fault& fault, const Entry& entry);
-  void reload();
-  void complain(const std::string& what);
 
-  char path_[4096] = {};
-  int64_t epoch_ns_ = 0;
+  LiveScenario live_;
   int64_t wall_offset_ns_ = 0;
 
   mutable std::mutex mutex_;
-  std::shared_ptr<const Scenario> scenario_;
-  timespec changed_{};  // of the file as it was read last
-  int64_t size_ = -1;
-  int64_t checked_ns_ = 0;  // when it was looked at last
-  uint64_t complaint_ = 0;  // hash of the last one, so that it is made once
   unsigned references_ = 0;
   double initialized_at_ = 0;
   mutable bool poisoned_ = false;  // the driver went away since: only shutting down and initializing again helps

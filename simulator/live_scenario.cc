@@ -4,8 +4,6 @@
 #include <malloc.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <mutex>
-#include <vector>
 
 #include <algorithm>
 #include <cerrno>
@@ -14,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <optional>
+#include <vector>
 
 namespace accelmon::simulator {
 
@@ -22,20 +21,14 @@ namespace {
 constexpr int64_t kSecond = 1000000000;
 constexpr int64_t kCheckEvery = kSecond / 10;
 
-int64_t monotonic_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return int64_t{now.tv_sec} * kSecond + now.tv_nsec;
-}
-
 std::string environment(const char* name) {
   const char* value = getenv(name);
   return value ? value : "";
 }
 
-std::optional<std::string> read_text(const std::string& path) {
+std::optional<std::string> read_text(const char* path) {
   constexpr size_t kLongest = 2 << 20;  // the parser refuses what is half as long
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int file = open(path, O_RDONLY | O_CLOEXEC);
   if (file < 0) return std::nullopt;
   std::string text;
   char buffer[4096];
@@ -48,21 +41,28 @@ std::optional<std::string> read_text(const std::string& path) {
 
 }  // namespace
 
+int64_t clock_ns(clockid_t id) {
+  timespec now{};
+  clock_gettime(id, &now);
+  return int64_t{now.tv_sec} * kSecond + now.tv_nsec;
+}
+
 void sleep_seconds(double seconds) {
   timespec left{static_cast<time_t>(seconds), static_cast<long>(std::fmod(seconds, 1.0) * 1e9)};
   while (nanosleep(&left, &left) != 0) {
   }
 }
 
-LiveScenario::LiveScenario(const char* speaker) : speaker_(speaker), path_(environment("ACCELMON_SCENARIO")) {
+LiveScenario::LiveScenario(const char* speaker) : speaker_(speaker) {
+  snprintf(path_, sizeof(path_), "%s", environment("ACCELMON_SCENARIO").c_str());
   const std::string epoch = environment("ACCELMON_SIM_EPOCH_NS");
   char* end = nullptr;
   epoch_ns_ = strtoll(epoch.c_str(), &end, 10);
-  if (epoch.empty() || *end != '\0') epoch_ns_ = monotonic_ns();
+  if (epoch.empty() || *end != '\0') epoch_ns_ = clock_ns(CLOCK_MONOTONIC);
 }
 
 double LiveScenario::now() const {
-  return static_cast<double>(std::max<int64_t>(monotonic_ns() - epoch_ns_, 0)) * 1e-9;
+  return static_cast<double>(std::max<int64_t>(clock_ns(CLOCK_MONOTONIC) - epoch_ns_, 0)) * 1e-9;
 }
 
 std::shared_ptr<const Scenario> LiveScenario::get() {
@@ -71,33 +71,43 @@ std::shared_ptr<const Scenario> LiveScenario::get() {
   return scenario_;
 }
 
+void LiveScenario::release() {
+  const std::lock_guard lock(mutex_);
+  scenario_.reset();
+  size_ = -1;
+  checked_ns_ = 0;
+}
+
 void LiveScenario::complain(const std::string& what) {
-  if (what == complaint_) return;
-  complaint_ = what;
+  uint64_t hash = 1;
+  for (const char c : what) hash = mix(hash ^ static_cast<unsigned char>(c));
+  if (hash == complaint_) return;
+  complaint_ = hash;
   fprintf(stderr, "%s: %s\n", speaker_, what.c_str());
 }
 
 void LiveScenario::reload() {
-  const int64_t now_ns = monotonic_ns();
+  const int64_t now_ns = clock_ns(CLOCK_MONOTONIC);
   if (checked_ns_ != 0 && now_ns - checked_ns_ < kCheckEvery) return;
   checked_ns_ = now_ns;
-  if (path_.empty()) return complain("set ACCELMON_SCENARIO to the path of a scenario");
+  if (path_[0] == '\0') return complain("set ACCELMON_SCENARIO to the path of a scenario");
   struct stat status {};
-  if (stat(path_.c_str(), &status) != 0) return complain("cannot read the scenario " + path_ + ": " + strerror(errno));
+  if (stat(path_, &status) != 0)
+    return complain("cannot read the scenario " + std::string(path_) + ": " + strerror(errno));
   const bool same =
       status.st_mtim.tv_sec == changed_.tv_sec && status.st_mtim.tv_nsec == changed_.tv_nsec && status.st_size == size_;
   if (same) return;
   const std::optional<std::string> text = read_text(path_);
-  if (!text) return complain("cannot read the scenario " + path_ + ": " + strerror(errno));
+  if (!text) return complain("cannot read the scenario " + std::string(path_) + ": " + strerror(errno));
   changed_ = status.st_mtim;
   size_ = status.st_size;
   ParseOutcome outcome = parse_scenario(*text, now());
   if (outcome.scenario) {
     scenario_ = std::make_shared<const Scenario>(std::move(*outcome.scenario));
-    complaint_.clear();
+    complaint_ = 0;
   } else {
     // What was good stays in force: a person may be in the middle of an edit.
-    complain("the scenario " + path_ + " is broken: " + outcome.error);
+    complain("the scenario " + std::string(path_) + " is broken: " + outcome.error);
   }
   // The memory of the parser goes back, so that a process that is measured shows its own.
   malloc_trim(0);

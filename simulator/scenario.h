@@ -208,6 +208,16 @@ struct Fault {
   uint64_t seed = 0;
   size_t ordinal = 0;  // place in the file: tells draws of two faults apart
 
+  // Whether it strikes this time: `probability` of the calls, the same ones each time that a scenario runs. `draws`
+  // counts those of this call.
+  template <class Call, class Counter>
+  bool drawn(Call call, std::optional<unsigned> on_device, Counter& draws) const {
+    if (probability >= 1) return true;
+    const uint64_t draw = draws++;
+    const uint64_t place = uint64_t{ordinal} << 16 | static_cast<uint64_t>(call) << 8 | on_device.value_or(0xff);
+    return mix_unit(mix(seed ^ mix(place)) + draw) < probability;
+  }
+
   // When the occurrence that lasts at t began; nothing while none does.
   std::optional<double> occurrence(double t) const;
   // The first beginning of an occurrence after t (or at it).

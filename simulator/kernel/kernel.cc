@@ -12,43 +12,13 @@
 #include <cstring>
 #include <new>
 
-#include "simulator/live_scenario.h"
-
 namespace accelmon::simulator {
 
 namespace {
 
-constexpr int64_t kSecond = 1000000000;
-constexpr int64_t kCheckEvery = kSecond / 10;
-
-int64_t clock_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return int64_t{now.tv_sec} * kSecond + now.tv_nsec;
-}
-
-void sleep_ns(int64_t duration) {
-  timespec left{static_cast<time_t>(duration / kSecond), static_cast<long>(duration % kSecond)};
-  while (nanosleep(&left, &left) != 0) {
-  }
-}
-
 std::string environment(const char* name) {
   const char* value = getenv(name);
   return value ? value : "";
-}
-
-std::optional<std::string> read_scenario(const char* path) {
-  constexpr size_t kLongest = 2 << 20;
-  const int file = ::open(path, O_RDONLY | O_CLOEXEC);
-  if (file < 0) return std::nullopt;
-  std::string text;
-  char buffer[4096];
-  ssize_t got = 0;
-  while (text.size() < kLongest && (got = ::read(file, buffer, sizeof(buffer))) > 0)
-    text.append(buffer, static_cast<size_t>(got));
-  ::close(file);
-  return got < 0 ? std::nullopt : std::optional<std::string>(std::move(text));
 }
 
 // Numbers that cannot be, in the form that the file has.
@@ -135,23 +105,14 @@ Kernel& Kernel::get() {
   return *kernel;
 }
 
-Kernel::Kernel() {
-  scenario_path_ = environment("ACCELMON_SCENARIO");
+Kernel::Kernel() : live_("accelmon-kernel") {
   root_ = environment("ACCELMON_SIM_ROOT");
-  const std::string epoch = environment("ACCELMON_SIM_EPOCH_NS");
-  char* end = nullptr;
-  epoch_ns_ = strtoll(epoch.c_str(), &end, 10);
-  if (epoch.empty() || *end != '\0') epoch_ns_ = clock_ns();
   char resolved[PATH_MAX];
-  if (root_.size() < 2 || scenario_path_.empty() || !realpath(root_.c_str(), resolved)) return;
+  if (root_.size() < 2 || live_.path()[0] == '\0' || !realpath(root_.c_str(), resolved)) return;
   while (root_.back() == '/') root_.pop_back();
   root_ += '/';
   resolved_root_ = std::string(resolved) + "/";
   active_ = true;
-}
-
-double Kernel::now() const {
-  return static_cast<double>(std::max<int64_t>(clock_ns() - epoch_ns_, 0)) * 1e-9;
 }
 
 bool Kernel::below_root(const char* path) const {
@@ -188,7 +149,8 @@ std::shared_ptr<OpenFile> Kernel::find(int fd) {
 }
 
 void Kernel::adopt(int fd, std::shared_ptr<OpenFile> file) {
-  if (fd < 0 || fd >= kDescriptors) return complain("descriptor " + std::to_string(fd) + " is too large to simulate");
+  if (fd < 0 || fd >= kDescriptors)
+    return live_.complain("descriptor " + std::to_string(fd) + " is too large to simulate");
   const std::lock_guard lock(mutex_);
   files_[static_cast<size_t>(fd)] = std::move(file);
   used_[static_cast<size_t>(fd)] = true;
@@ -202,35 +164,10 @@ void Kernel::forget(int fd) {
   used_[static_cast<size_t>(fd)] = false;
 }
 
-void Kernel::complain(const std::string& what) {
-  if (what == complaint_) return;
-  complaint_ = what;
-  fprintf(stderr, "accelmon-kernel: %s\n", what.c_str());
-}
-
-void Kernel::reload() {
-  const int64_t now_ns = clock_ns();
-  if (checked_ns_ != 0 && now_ns - checked_ns_ < kCheckEvery) return;
-  checked_ns_ = now_ns;
-  struct stat status {};
-  if (stat(scenario_path_.c_str(), &status) != 0)
-    return complain("cannot read the scenario " + scenario_path_ + ": " + strerror(errno));
-  const bool same =
-      status.st_mtim.tv_sec == changed_.tv_sec && status.st_mtim.tv_nsec == changed_.tv_nsec && status.st_size == size_;
-  if (same) return;
-  const std::optional<std::string> text = read_scenario(scenario_path_.c_str());
-  if (!text) return complain("cannot read the scenario " + scenario_path_ + ": " + strerror(errno));
-  ParseOutcome outcome = parse_scenario(*text, now());
-  changed_ = status.st_mtim;
-  size_ = status.st_size;
-  if (!outcome.scenario) return complain("the scenario " + scenario_path_ + " is broken: " + outcome.error);
-  world_ = std::make_shared<const World>(std::move(*outcome.scenario));
-  complaint_.clear();
-}
-
 std::shared_ptr<const World> Kernel::world() {
+  std::shared_ptr<const Scenario> latest = live_.get();
   const std::lock_guard lock(mutex_);
-  reload();
+  if (latest && (!world_ || world_->source != latest)) world_ = std::make_shared<const World>(std::move(latest));
   return world_;
 }
 
@@ -268,19 +205,10 @@ Verdict Kernel::judge(const std::string& path, const KernelFile& file, bool open
         if (verdict.error != 0) return verdict;
         break;
       case Fault::Kind::hang:
-        while (!opening) {
-          const std::shared_ptr<const World> latest = world();
-          const auto& faults = latest->scenario.faults;
-          const bool still = std::any_of(faults.begin(), faults.end(), [&](const Fault& other) {
-            return other.kind == Fault::Kind::hang && other.ordinal == fault.ordinal && other.occurrence(now()) &&
-                   concerns(other, path, file);
-          });
-          if (!still) break;
-          sleep_ns(kSecond / 50);
-        }
+        if (!opening) live_.hang(fault, [&](const Fault& other) { return concerns(other, path, file); });
         break;
       case Fault::Kind::slow:
-        if (!opening) sleep_ns(static_cast<int64_t>(fault.milliseconds * 1e6));
+        if (!opening) sleep_seconds(fault.milliseconds * 1e-3);
         break;
       case Fault::Kind::crash:
         if (!opening) abort();

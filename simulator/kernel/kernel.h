@@ -12,12 +12,12 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <ctime>
 #include <memory>
 #include <mutex>
 #include <string>
 
 #include "simulator/kernel/tree.h"
+#include "simulator/live_scenario.h"
 
 namespace accelmon::simulator {
 
@@ -36,9 +36,10 @@ class OpenFile {
 
 // One scenario and the tree that was built from it.
 struct World {
-  Scenario scenario;
+  const std::shared_ptr<const Scenario> source;
+  const Scenario& scenario;
   KernelTree tree;
-  explicit World(Scenario from) : scenario(std::move(from)), tree(scenario) {}
+  explicit World(std::shared_ptr<const Scenario> from) : source(std::move(from)), scenario(*source), tree(scenario) {}
 };
 
 // What the faults of the moment make of a read.
@@ -67,28 +68,21 @@ class Kernel {
   bool owns(int fd) const { return fd >= 0 && fd < kDescriptors && used_[static_cast<size_t>(fd)].load(); }
 
   std::shared_ptr<const World> world();  // rereads the scenario if it has changed; null: there is no good one
-  double now() const;
+  double now() const { return live_.now(); }
   // Hangs, slows down, crashes; else says what the read must answer. `opening`: only what an open already shows.
   Verdict judge(const std::string& path, const KernelFile& file, bool opening);
 
  private:
   static constexpr int kDescriptors = 4096;
   Kernel();
-  void reload();
   bool concerns(const Fault& fault, const std::string& path, const KernelFile& file) const;
-  void complain(const std::string& what);
 
   bool active_ = false;
   std::string root_, resolved_root_;  // as given, and without links; each ends with '/'
-  std::string scenario_path_;
-  int64_t epoch_ns_ = 0;
+  LiveScenario live_;
 
   std::mutex mutex_;
   std::shared_ptr<const World> world_;
-  timespec changed_{};
-  int64_t size_ = -1;
-  int64_t checked_ns_ = 0;
-  std::string complaint_;
   std::array<std::atomic<bool>, kDescriptors> used_{};
   std::array<std::shared_ptr<OpenFile>, kDescriptors> files_;
   std::atomic<uint32_t> draws_{0};

@@ -133,36 +133,17 @@ ze_result_t Driver::enter(ZeCall call, const void* handle, Kind kind, Entry& ent
   return ZE_RESULT_SUCCESS;
 }
 
-bool Driver::drawn(const Fault& fault, const Entry& entry) {
-  if (fault.probability >= 1) return true;
-  const uint64_t draw = draws_[static_cast<size_t>(entry.call)]++;
-  const uint64_t place = fault.ordinal << 16 | static_cast<uint64_t>(entry.call) << 8 | entry.index.value_or(0xff);
-  return mix_unit(mix(fault.seed ^ mix(place)) + draw) < fault.probability;
-}
-
-void Driver::hang(const Fault& fault, const Entry& entry) {
-  // Until it is over by the clock, or somebody has mended the file.
-  for (;;) {
-    const std::shared_ptr<const Scenario> current = live_.get();
-    const double t = live_.now();
-    const bool still = current && std::any_of(current->faults.begin(), current->faults.end(), [&](const Fault& other) {
-                         return other.kind == Fault::Kind::hang && other.ordinal == fault.ordinal &&
-                                other.occurrence(t) && concerns(other, entry.call, entry.index);
-                       });
-    if (!still) return;
-    sleep_seconds(0.02);
-  }
-}
-
 ze_result_t Driver::apply_faults(Entry& entry) {
   for (const Fault& fault : entry.scenario->faults) {
     const std::optional<double> began = fault.occurrence(entry.now);
-    if (!began || !concerns(fault, entry.call, entry.index) || !drawn(fault, entry)) continue;
+    if (!began || !concerns(fault, entry.call, entry.index) ||
+        !fault.drawn(entry.call, entry.index, draws_[static_cast<size_t>(entry.call)]))
+      continue;
     switch (fault.kind) {
       case Fault::Kind::error:
         return static_cast<ze_result_t>(fault.ze_code);
       case Fault::Kind::hang:
-        hang(fault, entry);
+        live_.hang(fault, [&](const Fault& other) { return concerns(other, entry.call, entry.index); });
         break;
       case Fault::Kind::slow:
         sleep_seconds(fault.milliseconds * 1e-3);

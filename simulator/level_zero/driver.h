@@ -74,8 +74,6 @@ class Driver {
   Driver();
   ze_result_t begin(ZeCall call, Entry& entry);
   ze_result_t apply_faults(Entry& entry);
-  bool drawn(const Fault& fault, const Entry& entry);
-  void hang(const Fault& fault, const Entry& entry);
 
   LiveScenario live_;
   std::atomic<bool> initialized_{false};
