@@ -1,7 +1,7 @@
 #include "agent/arbiter.h"
 
 #include <algorithm>
-#include <tuple>
+#include <utility>
 
 namespace accelmon {
 namespace {
@@ -27,10 +27,8 @@ struct Arbiter::Seat {
   CatalogPtr raw;                // what the source showed when we last looked
   std::vector<Device> identity;  // of its devices, as they are shown
   bool renamed = false;
-  std::vector<uint8_t> hidden;  // by series
   bool dirty = true;
-  bool filtered = false;
-  CatalogPtr shown;
+  CatalogPtr shown;            // nullptr: all of it, as it came
   std::vector<uint32_t> kept;  // indices of the raw series that `shown` has
   Recycler<Frame> frames;
 };
@@ -50,7 +48,7 @@ struct Arbiter::Guest {
   size_t source;
   int32_t device;
   std::string address;
-  std::vector<std::pair<size_t, int32_t>> readers;  // source and device
+  std::vector<size_t> readers;  // sources that show it
   bool shown = false;
 };
 
@@ -75,7 +73,7 @@ void Arbiter::learn(std::span<ArbiterSource> sources, Nanos now) {
   }
 
   // The same metric of the same device, from whom.
-  std::map<std::pair<std::string, MetricId>, Claim> all;
+  std::map<std::pair<std::string, MetricId>, Claim> claims;
   std::vector<Guest> guests;
   for (size_t s = 0; s < sources.size(); ++s) {
     Seat& seat = seats_[s];
@@ -114,7 +112,7 @@ void Arbiter::learn(std::span<ArbiterSource> sources, Nanos now) {
     for (size_t i = 0; i < raw.series.size(); ++i) {
       const int32_t device = raw.series[i].device;
       if (device < 0 || !is_accelerator(seat.identity[static_cast<size_t>(device)])) continue;
-      Claim& claim = all[{seat.identity[static_cast<size_t>(device)].id, raw.series[i].metric}];
+      Claim& claim = claims[{seat.identity[static_cast<size_t>(device)].id, raw.series[i].metric}];
       if (claim.sides.empty() || claim.sides.back().source != s) claim.sides.push_back({s, {}, now, 0});
       claim.sides.back().series.push_back(static_cast<uint32_t>(i));
     }
@@ -125,23 +123,37 @@ void Arbiter::learn(std::span<ArbiterSource> sources, Nanos now) {
     for (size_t s = 0; s < sources.size(); ++s) {
       if (sources[s].shows != Shows::devices || seats_[s].raw == nullptr) continue;
       const std::vector<Device>& devices = seats_[s].raw->devices;
-      for (size_t d = 0; d < devices.size(); ++d)
-        if (address_of(devices[d]) == guest.address) guest.readers.emplace_back(s, static_cast<int32_t>(d));
+      if (std::any_of(devices.begin(), devices.end(),
+                      [&](const Device& device) { return address_of(device) == guest.address; }))
+        guest.readers.push_back(s);
     }
     for (const Guest& before : guests_)
       if (before.source == guest.source && before.address == guest.address) guest.shown = before.shown;
   }
   guests_ = std::move(guests);
 
-  std::vector<Claim> claims;
-  for (auto& [key, claim] : all)
-    if (claim.sides.size() > 1) claims.push_back(std::move(claim));
+  std::erase_if(claims, [](const auto& entry) { return entry.second.sides.size() < 2; });
+  // Who was believed stays so over a change of catalogs, which comes with every process that starts or ends.
+  for (auto& [key, claim] : claims) {
+    const auto before = claims_.find(key);
+    if (before == claims_.end()) continue;
+    const std::vector<Claim::Side>& known = before->second.sides;
+    for (size_t i = 0; i < claim.sides.size(); ++i) {
+      Claim::Side& side = claim.sides[i];
+      const auto same =
+          std::find_if(known.begin(), known.end(), [&](const Claim::Side& one) { return one.source == side.source; });
+      if (same == known.end()) continue;
+      side.answered_at = same->answered_at;
+      side.answering_since = same->answering_since;
+      if (same->source == known[before->second.winner].source) claim.winner = i;
+    }
+  }
   claims_ = std::move(claims);
   for (Seat& seat : seats_) seat.dirty = true;
 }
 
 void Arbiter::decide(std::span<ArbiterSource> sources, Nanos now, Nanos interval, bool settled) {
-  for (Claim& claim : claims_) {
+  for (auto& [key, claim] : claims_) {
     for (Claim::Side& side : claim.sides) {
       const ArbiterSource& source = sources[side.source];
       bool answers = false;
@@ -179,8 +191,8 @@ void Arbiter::decide(std::span<ArbiterSource> sources, Nanos now, Nanos interval
   const bool all_reported =
       settled || std::all_of(sources.begin(), sources.end(), [](const ArbiterSource& s) { return s.reported; });
   for (Guest& guest : guests_) {
-    const bool read = std::any_of(guest.readers.begin(), guest.readers.end(),
-                                  [&](const auto& reader) { return sources[reader.first].live; });
+    const bool read =
+        std::any_of(guest.readers.begin(), guest.readers.end(), [&](size_t reader) { return sources[reader].live; });
     const bool shown = !read && all_reported;
     if (shown == guest.shown) continue;
     guest.shown = shown;
@@ -192,30 +204,24 @@ void Arbiter::refilter(Seat& seat, size_t source) {
   seat.dirty = false;
   const Catalog& raw = *seat.raw;
   std::vector<uint8_t> hidden(raw.series.size(), 0);
-  for (const Claim& claim : claims_)
+  for (const auto& [key, claim] : claims_)
     for (size_t i = 0; i < claim.sides.size(); ++i)
       if (claim.sides[i].source == source && i != claim.winner)
         for (const uint32_t series : claim.sides[i].series) hidden[series] = 1;
-  bool any = seat.renamed;
   for (const Guest& guest : guests_)
     if (guest.source == source && !guest.shown)
       for (size_t i = 0; i < raw.series.size(); ++i)
         if (raw.series[i].device == guest.device) hidden[i] = 1;
-  any = any || std::find(hidden.begin(), hidden.end(), uint8_t{1}) != hidden.end();
-  seat.hidden = std::move(hidden);
-  seat.filtered = any;
-  if (!any) {
-    seat.shown = nullptr;
-    seat.kept.clear();
-    return;
-  }
+  seat.shown = nullptr;
+  seat.kept.clear();
+  if (!seat.renamed && std::find(hidden.begin(), hidden.end(), uint8_t{1}) == hidden.end()) return;
   auto catalog = std::make_shared<Catalog>();
   catalog->generation = ++generations_;
   catalog->facts = raw.facts;
   // Devices of which something is left, and their parents.
   std::vector<uint8_t> wanted(raw.devices.size(), 0);
   for (size_t i = 0; i < raw.series.size(); ++i)
-    if (seat.hidden[i] == 0 && raw.series[i].device >= 0) wanted[static_cast<size_t>(raw.series[i].device)] = 1;
+    if (hidden[i] == 0 && raw.series[i].device >= 0) wanted[static_cast<size_t>(raw.series[i].device)] = 1;
   for (size_t d = raw.devices.size(); d-- > 0;)
     if (wanted[d] != 0 && raw.devices[d].parent >= 0) wanted[static_cast<size_t>(raw.devices[d].parent)] = 1;
   std::vector<int32_t> place(raw.devices.size(), -1);
@@ -226,9 +232,8 @@ void Arbiter::refilter(Seat& seat, size_t source) {
   }
   for (Device& device : catalog->devices)
     if (device.parent >= 0) device.parent = place[static_cast<size_t>(device.parent)];
-  seat.kept.clear();
   for (size_t i = 0; i < raw.series.size(); ++i) {
-    if (seat.hidden[i] != 0) continue;
+    if (hidden[i] != 0) continue;
     Series series = raw.series[i];
     if (series.device >= 0) series.device = place[static_cast<size_t>(series.device)];
     catalog->series.push_back(std::move(series));
@@ -243,7 +248,7 @@ void Arbiter::refilter(Seat& seat, size_t source) {
 }
 
 void Arbiter::apply(Seat& seat, ArbiterSource& source) {
-  if (!seat.filtered || !source.view.frame) return;
+  if (seat.shown == nullptr || !source.view.frame) return;
   const Frame& raw = *source.view.frame;
   Recycled<Frame> frame = seat.frames.take();
   frame->generation = seat.shown->generation;

@@ -69,7 +69,7 @@ class Arbiter {
     size_t source = 0;
   };
   std::vector<Seat> seats_;
-  std::vector<Claim> claims_;
+  std::map<std::pair<std::string, MetricId>, Claim> claims_;  // by hw.id as it is shown, and metric
   std::vector<Guest> guests_;
   std::map<std::string, Identity, std::less<>> identities_;  // by PCI address
   uint64_t generations_ = uint64_t{1} << 48;                 // away from those that collectors count

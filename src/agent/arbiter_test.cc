@@ -133,6 +133,29 @@ TEST(Arbiter, OneValueAMetricFromTheEarlierSource) {
   EXPECT_EQ(world.shown(MetricId::power), Strings{"level_zero:0000:4d:00.0=100"});
 }
 
+TEST(Arbiter, WhoIsBelievedStaysSoWhenACatalogChanges) {
+  World world;
+  const size_t sysman = world.add("level_zero");
+  const size_t kernel = world.add("intel_kernel");
+  const int a = world.device(sysman, gpu("0000:4d:00.0", "0000:4d:00.0"));
+  const int b = world.device(kernel, gpu("0000:4d:00.0", "0000:4d:00.0"));
+  const int power = world.series(sysman, MetricId::power, a, 100);
+  world.series(kernel, MetricId::power, b, 101);
+  world[sysman].states[static_cast<size_t>(power)] = State::error;
+  for (int i = 0; i < 6; ++i) world.publish();
+  ASSERT_EQ(world.shown(MetricId::power), Strings{"intel_kernel:0000:4d:00.0=101"});
+  // A process starts: the value must not go dark for the grace that a new source has.
+  world.series(kernel, MetricId::process_memory, b, 5, {{AttributeId::process_pid, "7"}});
+  world.publish();
+  EXPECT_EQ(world.shown(MetricId::power), Strings{"intel_kernel:0000:4d:00.0=101"});
+  // Nor does the probation begin anew.
+  world[sysman].states[static_cast<size_t>(power)] = State::ok;
+  for (int i = 0; i < 6; ++i) world.publish();
+  world.series(kernel, MetricId::process_memory, b, 5, {{AttributeId::process_pid, "8"}});
+  for (int i = 0; i < 6; ++i) world.publish();
+  EXPECT_EQ(world.shown(MetricId::power), Strings{"level_zero:0000:4d:00.0=100"});
+}
+
 TEST(Arbiter, ASilentSourceGivesWayAtOnce) {
   World world;
   const size_t nvml = world.add("nvml");
