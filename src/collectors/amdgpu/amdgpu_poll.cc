@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "collectors/amdgpu/amdgpu_device.h"
+#include "collectors/hw_state.h"
 
 namespace accelmon::amdgpu {
 namespace {
@@ -254,11 +255,12 @@ void Gpu::publish_derived(Frame& frame, const PollRequest& due) {
 }
 
 void Gpu::publish_status(Frame& frame) {
-  size_t condition = 0;
+  HwState condition = HwState::ok;
   const bool hot = throttling_ != Throttling::word && active_[3];
-  if ((known(Input::pages_pending) && input(Input::pages_pending) > 0) || hot) condition = 1;
-  if (lost_ || (known(Input::pages_failed) && input(Input::pages_failed) > 0)) condition = 2;
-  for (size_t i = 0; i < 4; ++i) frame.set(static_cast<size_t>(at(status_slot_)) + i, i == condition ? 1 : 0);
+  if ((known(Input::pages_pending) && input(Input::pages_pending) > 0) || hot) condition = HwState::degraded;
+  if (lost_ || (known(Input::pages_failed) && input(Input::pages_failed) > 0)) condition = HwState::failed;
+  for (size_t i = 0; i < kHwStateCount; ++i)
+    frame.set(static_cast<size_t>(at(status_slot_)) + i, static_cast<HwState>(i) == condition ? 1 : 0);
 }
 
 Gpu::Outcome Gpu::poll(const PollRequest& request, Frame& frame, std::vector<Event>& events) {

@@ -8,11 +8,11 @@
 
 #include "base/text.h"
 #include "collectors/amdgpu/amdgpu_device.h"
+#include "collectors/hw_state.h"
 
 namespace accelmon::amdgpu {
 namespace {
 
-constexpr const char* kStatusNames[] = {"ok", "degraded", "failed", "predicted_failure"};
 constexpr const char* kWhole = "is measured for the whole GPU: see the parent device";
 
 // Blocks that may have a RAS file: <block>_err_count.
@@ -59,7 +59,7 @@ Gpu::Gpu(Host& host, Found found, std::string index) : host_(host), found_(std::
   (void)runtime_status_.open(found_.folder + "/power/runtime_status");
   identify();
   info_slot_ = add(MetricId::device_info, Tier::rare);
-  for (const char* status : kStatusNames) {
+  for (const char* status : kHwStates) {
     const int slot = add(MetricId::hw_status, Tier::fast, {{AttributeId::hw_state, status}});
     if (status_slot_ < 0) status_slot_ = slot;
   }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "collectors/kernel_files.h"
 #include "model/frame.h"
 
 namespace accelmon::intel_kernel {
@@ -18,12 +19,11 @@ class NumberFile {
  public:
   int open(const std::string& path);  // 0, or the errno
   // 0 and the number, or the errno; EBADMSG: what it says is no number.
-  int read(int64_t& out) const;
-  int read(uint64_t& out) const;
+  int read(int64_t& out) const { return read_number(fd_.get(), out); }
+  int read(uint64_t& out) const { return read_number(fd_.get(), out); }
   bool valid() const { return fd_.valid(); }
 
  private:
-  int text(char* buffer, size_t size, std::string_view& out) const;
   UniqueFd fd_;
 };
 
@@ -31,11 +31,9 @@ class NumberFile {
 State state_of(int error);
 bool is_gone(int error);       // the device or its driver is no longer there
 bool is_forbidden(int error);  // it is there, and not for this user
-std::string_view error_name(int error);
 
-// For discovery: the first line of a file, or nothing; names in a folder, 2 before 10; a number at a name's end.
+// For discovery: the first line of a file, or nothing; a number at a name's end.
 std::optional<std::string> first_line(const std::string& path);
-std::vector<std::string> names_in(const std::string& folder);
 bool exists(const std::string& path);
 std::optional<unsigned> number_after(std::string_view name, std::string_view prefix);
 

@@ -3,22 +3,23 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <limits>
 
 #include "base/text.h"
+#include "collectors/hw_state.h"
 
 namespace accelmon::intel_kernel {
 namespace {
 
-constexpr size_t kShownProcesses = 64;  // the most series of processes for a device
-constexpr size_t kStatuses = 4;
-constexpr size_t kPerDevice = kStatuses + 1;  // its status, and what names it
-constexpr size_t kOk = 0, kFailed = 2;
+constexpr size_t kShownProcesses = 64;            // the most series of processes for a device
+constexpr size_t kPerDevice = kHwStateCount + 1;  // its status, and what names it
 
 }  // namespace
 
 Gpu::Gpu(Host& host, const PciFunction& function, Driver driver, unsigned index)
-    : host_(host), function_(function), driver_(driver) {
+    : CellBlock("the driver cannot tell this of the device", "the kernel keeps this from the user that asks"),
+      host_(host),
+      function_(function),
+      driver_(driver) {
   find_nodes();
   find_gts();
   Device device;
@@ -113,8 +114,7 @@ void Gpu::build(CatalogBuilder& builder, const Catalog& catalog) {
     builder.add_device(std::move(device));
   }
   base_ = static_cast<int>(catalog.series.size());
-  for (const Shown& one : shown_)
-    builder.add(one.series.metric, first + one.series.device, one.series.tier, one.series.attributes);
+  build_series(builder, first);
   process_slots_.clear();
   process_count_slot_ = -1;
   if (awake_) {
@@ -130,8 +130,7 @@ void Gpu::build(CatalogBuilder& builder, const Catalog& catalog) {
   }
   block_ = static_cast<int>(catalog.series.size()) - base_;
   blank_ = true;
-  for (const auto& [device, absence] : absences_)
-    builder.absent(absence.metric, first + device, absence.state, absence.reason);
+  build_absences(builder, first);
 }
 
 void Gpu::read_clients() {
@@ -139,7 +138,7 @@ void Gpu::read_clients() {
   host_.clients.processes(function_.address, region, running_);
   const bool whole = host_.scanned.ok() && host_.clients.counts().refused == 0 && !host_.clients.counts().cut;
   for (const ClientEngine& engine : client_engines_) {
-    Cell& cell = cells_[static_cast<size_t>(engine.cell)];
+    Cell& cell = at(engine.cell);
     cell.absent(whole ? State::not_ready : State::no_permission);
     for (const std::string_view name : engine.names) {
       const auto share = host_.clients.utilization(function_.address, name);
@@ -147,9 +146,9 @@ void Gpu::read_clients() {
     }
   }
   if (client_memory_.used < 0) return;
-  Cell& used = cells_[static_cast<size_t>(client_memory_.used)];
-  Cell& share = cells_[static_cast<size_t>(client_memory_.share)];
-  const Cell& total = cells_[static_cast<size_t>(client_memory_.total)];
+  Cell& used = at(client_memory_.used);
+  Cell& share = at(client_memory_.share);
+  const Cell& total = at(client_memory_.total);
   double sum = 0;
   for (const DrmProcess& process : running_) sum += static_cast<double>(process.memory);
   if (!whole || total.state != State::ok) {
@@ -192,57 +191,18 @@ bool Gpu::poll_processes(Frame& frame) {
          (process_slots_.size() < kShownProcesses && running_.size() > process_slots_.size());
 }
 
-void Gpu::compute_aggregates() {
-  for (const Aggregate& aggregate : aggregates_) {
-    double sum = 0, most = -std::numeric_limits<double>::infinity();
-    size_t good = 0;
-    State missing = State::not_ready;
-    for (const int part : aggregate.parts) {
-      const Cell& cell = cells_[static_cast<size_t>(part)];
-      if (cell.state == State::ok) {
-        ++good;
-        sum += cell.value;
-        most = std::max(most, cell.value);
-      } else {
-        missing = cell.state;
-      }
-    }
-    Cell& out = cells_[static_cast<size_t>(aggregate.cell)];
-    // A sum with a part that failed is no sum, nor is the largest of those that did not certainly the largest.
-    if (good < aggregate.parts.size()) {
-      out.absent(missing);
-    } else {
-      out.set(aggregate.op == Op::most ? most : aggregate.op == Op::sum ? sum : sum / static_cast<double>(good));
-    }
-  }
-}
-
-void Gpu::publish(const PollRequest& due, Frame& frame) const {
-  for (size_t i = 0; i < shown_.size(); ++i) {
-    const Shown& one = shown_[i];
-    if (one.cell < 0 || !due.is_due(one.series.tier)) continue;
-    const Cell& cell = cells_[static_cast<size_t>(one.cell)];
-    const size_t at = static_cast<size_t>(base_) + i;
-    if (cell.state == State::ok) {
-      frame.set(at, cell.value);
-    } else {
-      frame.absent(at, cell.state);
-    }
-  }
-}
-
 void Gpu::publish_absent(Frame& frame, State state) const {
   for (int slot = 0; slot < block_; ++slot) frame.absent(static_cast<size_t>(base_ + slot), state);
 }
 
 void Gpu::publish_status(Frame& frame) const {
-  const size_t now = lost_ || broken_ ? kFailed : kOk;
-  size_t at = static_cast<size_t>(base_ + status_slot_);
-  for (size_t device = 0; device < devices_.size(); ++device, at += kPerDevice) {
-    for (size_t i = 0; i < kStatuses; ++i) frame.set(at + i, i == now ? 1 : 0);
-    frame.set(at + kStatuses, 1);
+  const HwState now = lost_ || broken_ ? HwState::failed : HwState::ok;
+  size_t place = static_cast<size_t>(base_ + status_slot_);
+  for (size_t device = 0; device < devices_.size(); ++device, place += kPerDevice) {
+    for (size_t i = 0; i < kHwStateCount; ++i) frame.set(place + i, static_cast<HwState>(i) == now ? 1 : 0);
+    frame.set(place + kHwStateCount, 1);
   }
-  if (runtime_status_.valid()) frame.set(at, asleep_ ? 1 : 0);
+  if (runtime_status_.valid()) frame.set(place, asleep_ ? 1 : 0);
 }
 
 Gpu::Outcome Gpu::poll(const PollRequest& request, bool scanned, Frame& frame, std::vector<Event>& events) {
@@ -272,7 +232,7 @@ Gpu::Outcome Gpu::poll(const PollRequest& request, bool scanned, Frame& frame, s
       ++answered;
     }
     if (error != 0 && state_of(error) != State::not_ready && state_of(error) != State::unsupported)
-      host_.calls.count_error(error_name(error));
+      host_.calls.count_error(errno_name(error));
   }
   if (answered + gone > 0) lost_ = answered == 0;
   if (lost_) {
@@ -284,7 +244,7 @@ Gpu::Outcome Gpu::poll(const PollRequest& request, bool scanned, Frame& frame, s
   } else {
     if (scanned) read_clients();
     compute_aggregates();
-    publish(due, frame);
+    publish(due, frame, base_);
     if (process_count_slot_ >= 0 && (scanned || due.is_due(host_.scan_tier)))
       outcome.rediscover = poll_processes(frame);
     if (was_lost) {

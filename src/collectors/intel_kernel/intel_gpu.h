@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "collectors/cell_block.h"
 #include "collectors/collector.h"
 #include "collectors/drm_clients.h"
 #include "collectors/intel_kernel/intel_sources.h"
@@ -34,7 +35,7 @@ struct Host {
   Tier scan_tier = Tier::slow;  // in which the clients are looked for
 };
 
-class Gpu {
+class Gpu : private CellBlock {
  public:
   Gpu(Host& host, const PciFunction& function, Driver driver, unsigned index);
 
@@ -58,16 +59,6 @@ class Gpu {
   void look_whether_asleep();
 
  private:
-  enum class Op : uint8_t { sum, mean, most };
-  struct Shown {
-    Series series;  // its device: 0 is the GPU, tile n is n + 1
-    int cell;
-  };
-  struct Aggregate {
-    Op op;
-    int cell;
-    std::vector<int> parts;
-  };
   struct Gt {
     unsigned number = 0, tile = 0;
     bool media = false;  // a GT of its own for the media engines
@@ -81,17 +72,12 @@ class Gpu {
   };
 
   // ---- discovery (intel_probe.cc, intel_probe_engines.cc) ----
-  int cell();
   template <class S, class... More>
   S* add_source(More&&... more);
-  bool show(MetricId metric, int device, Tier tier, std::vector<Attribute> attributes, int cell);
   bool show_number(MetricId metric, int device, Tier tier, std::vector<Attribute> attributes, const std::string& path,
                    double scale, CallId call);
-  int aggregate(Op op, std::vector<int> parts);
-  void add_up(MetricId metric, Op op, Tier tier, const std::vector<Attribute>& attributes = {});
-  void absent(MetricId metric, int device, State state, std::string reason);
+  using CellBlock::absent;
   void absent(std::initializer_list<MetricId> metrics, State state, const std::string& reason);
-  bool has(MetricId metric, int device) const;
   int device_of_tile(unsigned tile) const { return tiles() > 0 ? static_cast<int>(tile) + 1 : 0; }
   size_t tiles() const { return devices_.size() - 1; }
 
@@ -121,8 +107,6 @@ class Gpu {
   void read_clients();
   bool answers_anew() const;
   bool poll_processes(Frame& frame);
-  void compute_aggregates();
-  void publish(const PollRequest& due, Frame& frame) const;
   void publish_absent(Frame& frame, State state) const;
   void publish_status(Frame& frame) const;
   Tier tier_of(int cell, Tier otherwise) const;
@@ -136,11 +120,7 @@ class Gpu {
   std::vector<unsigned> minors_;
   std::vector<Gt> gts_;
 
-  std::vector<Cell> cells_;
   std::vector<std::unique_ptr<Source>> sources_;
-  std::vector<Aggregate> aggregates_;
-  std::vector<Shown> shown_;
-  std::vector<std::pair<int, Absence>> absences_;
 
   // What the clients tell where the kernel does not tell the whole: cells that a scan fills.
   struct ClientEngine {

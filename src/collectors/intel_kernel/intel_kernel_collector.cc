@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "collectors/intel_kernel/intel_gpu.h"
+#include "collectors/kernel_files.h"
 #include "collectors/pci_bus.h"
 
 namespace accelmon {
@@ -18,7 +19,6 @@ using namespace intel_kernel;
 
 constexpr unsigned kIntel = 0x8086;
 constexpr size_t kMostGpus = 64;
-constexpr size_t kMostEntries = 4096;
 
 std::optional<Driver> driver_of(std::string_view name) {
   if (name == "xe") return Driver::xe;
@@ -64,7 +64,6 @@ class IntelKernelCollector final : public Collector {
   }
   void scan();
   Catalog build();
-  static uint64_t fingerprint(DIR* folder);
   bool drivers_changed();
 
   static constexpr std::array<const char*, 2> kDrivers{"xe", "i915"};
@@ -83,24 +82,11 @@ class IntelKernelCollector final : public Collector {
   size_t left_out_ = 0;
 };
 
-// Changes when a device is bound to the driver, or let go. The folder stays open, so that looking allocates nothing.
-uint64_t IntelKernelCollector::fingerprint(DIR* folder) {
-  uint64_t sum = 1;
-  if (folder == nullptr) return 0;
-  ::rewinddir(folder);
-  for (size_t i = 0; i < kMostEntries; ++i) {
-    const dirent* const entry = ::readdir(folder);
-    if (entry == nullptr) break;
-    if (is_pci_address(entry->d_name)) sum += std::hash<std::string_view>{}(entry->d_name);
-  }
-  return sum;
-}
-
 bool IntelKernelCollector::drivers_changed() {
   return context_.calls.measure(looking_, [&] {
     for (size_t i = 0; i < kDrivers.size(); ++i) {
       if (folders_[i] == nullptr && ::access(paths_[i].c_str(), F_OK) == 0) return true;
-      if (fingerprint(folders_[i]) != fingerprints_[i]) return true;
+      if (folder_fingerprint(folders_[i]) != fingerprints_[i]) return true;
     }
     return false;
   });
@@ -121,7 +107,7 @@ Result<Catalog> IntelKernelCollector::discover() {
     if (folders_[i] != nullptr) ::closedir(folders_[i]);
     paths_[i] = sysfs_ + "/bus/pci/drivers/" + kDrivers[i];
     folders_[i] = ::opendir(paths_[i].c_str());
-    fingerprints_[i] = fingerprint(folders_[i]);
+    fingerprints_[i] = folder_fingerprint(folders_[i]);
   }
   std::vector<std::unique_ptr<Gpu>> earlier = std::move(gpus_);
   gpus_.clear();

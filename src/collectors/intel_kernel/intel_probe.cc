@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include "base/text.h"
+#include "collectors/hw_state.h"
 #include "collectors/intel_kernel/intel_gpu.h"
 
 namespace accelmon::intel_kernel {
@@ -46,11 +47,6 @@ std::string location_of(const std::string& label, std::string_view kind, unsigne
 
 // ---- tools ----
 
-int Gpu::cell() {
-  cells_.emplace_back();
-  return static_cast<int>(cells_.size()) - 1;
-}
-
 template <class S, class... More>
 S* Gpu::add_source(More&&... more) {
   auto source = std::make_unique<S>(std::forward<More>(more)...);
@@ -59,20 +55,6 @@ S* Gpu::add_source(More&&... more) {
   Reads in{host_.calls, host_.clock, cells_};
   (void)made->read(in);  // what it cannot tell is in its cells
   return made;
-}
-
-bool Gpu::show(MetricId metric, int device, Tier tier, std::vector<Attribute> attributes, int cell) {
-  const State state = cells_[static_cast<size_t>(cell)].state;
-  if (state == State::unsupported || state == State::no_permission) {
-    absent(metric, device, state,
-           state == State::unsupported ? "the driver cannot tell this of the device"
-                                       : "the kernel keeps this from the user that asks");
-    return false;
-  }
-  Series series{metric, device, tier, std::move(attributes)};
-  if (std::any_of(shown_.begin(), shown_.end(), [&](const Shown& one) { return one.series == series; })) return false;
-  shown_.push_back(Shown{std::move(series), cell});
-  return true;
 }
 
 bool Gpu::show_number(MetricId metric, int device, Tier tier, std::vector<Attribute> attributes,
@@ -87,35 +69,8 @@ bool Gpu::show_number(MetricId metric, int device, Tier tier, std::vector<Attrib
   return show(metric, device, tier, std::move(attributes), value);
 }
 
-int Gpu::aggregate(Op op, std::vector<int> parts) {
-  const int made = cell();
-  aggregates_.push_back(Aggregate{op, made, std::move(parts)});
-  return made;
-}
-
-// Gives the GPU the sum, or the largest, of what its tiles have, unless it has that itself.
-void Gpu::add_up(MetricId metric, Op op, Tier tier, const std::vector<Attribute>& attributes) {
-  std::vector<int> parts;
-  for (const Shown& one : shown_) {
-    if (one.series.metric != metric || one.series.attributes != attributes) continue;
-    if (one.series.device == 0) return;
-    parts.push_back(one.cell);
-  }
-  if (!parts.empty()) show(metric, 0, tier, attributes, aggregate(op, std::move(parts)));
-}
-
-void Gpu::absent(MetricId metric, int device, State state, std::string reason) {
-  const std::pair<int, Absence> entry{device, Absence{metric, -1, state, printable(reason, 250)}};
-  if (std::find(absences_.begin(), absences_.end(), entry) == absences_.end()) absences_.push_back(entry);
-}
-
 void Gpu::absent(std::initializer_list<MetricId> metrics, State state, const std::string& reason) {
   for (const MetricId metric : metrics) absent(metric, 0, state, reason);
-}
-
-bool Gpu::has(MetricId metric, int device) const {
-  return std::any_of(shown_.begin(), shown_.end(),
-                     [&](const Shown& one) { return one.series.metric == metric && one.series.device == device; });
 }
 
 // ---- what there is ----
@@ -195,7 +150,7 @@ void Gpu::show_memory(const std::vector<MemorySource::Cells>& cells, Tier tier) 
   for (const MemorySource::Cells& one : cells) {
     const int device = device_of_tile(one.tile);
     show(MetricId::gpu_memory_limit, device, tier, {}, one.total);
-    if (cells_[static_cast<size_t>(one.used)].state == State::no_permission) continue;
+    if (at(one.used).state == State::no_permission) continue;
     show(MetricId::gpu_memory_usage, device, tier, {}, one.used);
     show(MetricId::gpu_memory_free, device, tier, {}, one.free);
     show(MetricId::gpu_memory_utilization, device, tier, {}, one.share);
@@ -234,12 +189,12 @@ void Gpu::probe_memory() {
     why = is_forbidden(error)
               ? node_ + " may not be opened: the memory in use is told to the group render with CAP_PERFMON"
           : error == ENOENT ? "the device has no render node" + (node_.empty() ? "" : " " + node_)
-                            : "the driver does not answer the query of its memory: " + std::string(error_name(error));
+                            : "the driver does not answer the query of its memory: " + std::string(errno_name(error));
     for (unsigned tile = 0; tile < std::max<size_t>(tiles(), 1); ++tile) {
       const uint64_t size = memory_size_of_files(tile);
       if (size == 0) continue;
       const int total = cell();
-      cells_[static_cast<size_t>(total)].set(static_cast<double>(size));
+      at(total).set(static_cast<double>(size));
       show(MetricId::gpu_memory_limit, device_of_tile(tile), Tier::rare, {}, total);
     }
     add_up(MetricId::gpu_memory_limit, Op::sum, Tier::rare);
@@ -444,7 +399,7 @@ void Gpu::probe_processes() {
 void Gpu::add_status() {
   status_slot_ = static_cast<int>(shown_.size());
   for (int device = 0; device < static_cast<int>(devices_.size()); ++device) {
-    for (const char* state : {"ok", "degraded", "failed", "predicted_failure"})
+    for (const char* state : kHwStates)
       shown_.push_back(Shown{Series{MetricId::hw_status, device, Tier::fast, {{AttributeId::hw_state, state}}}, -1});
     shown_.push_back(Shown{Series{MetricId::device_info, device, Tier::fast, {}}, -1});
   }

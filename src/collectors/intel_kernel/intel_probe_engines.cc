@@ -158,7 +158,7 @@ void Gpu::probe_engines() {
                   "or kernel.perf_event_paranoid=0"
             : error == EMFILE || error == ENFILE
                 ? "there are not enough descriptors for the engines' counters: raise the limit (LimitNOFILE)"
-            : error != 0 ? "the kernel gives no counters: " + std::string(error_name(error))
+            : error != 0 ? "the kernel gives no counters: " + std::string(errno_name(error))
                          : "the kernel's counters " + pmu->name() + " know no engines";
     }
   }

@@ -12,18 +12,12 @@
 
 #include "base/clock.h"
 #include "collectors/call_meter.h"
+#include "collectors/cell_block.h"
 #include "collectors/intel_kernel/intel_files.h"
 #include "collectors/intel_kernel/intel_memory.h"
 #include "collectors/intel_kernel/intel_pmu.h"
 
 namespace accelmon::intel_kernel {
-
-struct Cell {
-  State state = State::not_ready;
-  double value = 0;
-  void set(double v) { *this = Cell{State::ok, v}; }
-  void absent(State why) { *this = Cell{why, 0}; }
-};
 
 struct Reads {
   CallMeter& calls;

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "collectors/kernel_files.h"
 #include "collectors/kernel_log/kernel_log_internal.h"
 #include "collectors/kernel_log/kernel_message.h"
 
@@ -94,7 +95,7 @@ class KernelLogCollector : public Collector {
       return read(kRecordsOfPoll, [&](const Record& record) { is_new = hear(record, events) || is_new; });
     });
     if (error != 0) {
-      context_.calls.count_error(name_of(error));
+      context_.calls.count_error(errno_name(error));
       return PollResult::lost;
     }
     for (const Slot& slot : slots_) frame.set(slot.series, static_cast<double>(*slot.count));
@@ -118,11 +119,6 @@ class KernelLogCollector : public Collector {
     size_t series;
     const uint64_t* count;
   };
-
-  static const char* name_of(int error) {
-    const char* const name = ::strerrorname_np(error);
-    return name != nullptr ? name : "unknown";
-  }
 
   Status refusal(int error) const {
     const std::string path = printable(path_, 100);

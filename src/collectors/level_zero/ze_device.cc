@@ -2,7 +2,6 @@
 #include "collectors/level_zero/ze_device.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "base/fd.h"
 #include "base/text.h"
@@ -12,15 +11,16 @@ namespace {
 
 constexpr size_t kShownProcesses = 64;  // the most series of processes for a device
 constexpr size_t kMostProcesses = 16384;
-constexpr int kStatuses = 4;
-constexpr int kPerDevice = kStatuses + 1;  // its status, and what names it
-
-enum Condition { kOk, kDegraded, kFailed, kPredictedFailure };
+constexpr size_t kPerDevice = kHwStateCount + 1;  // its status, and what names it
 
 }  // namespace
 
 Gpu::Gpu(Host& host, Handle handle, Device identity, uint32_t tiles, bool integrated)
-    : host_(host), handle_(handle), integrated_(integrated) {
+    : CellBlock("the driver has no such value for this device",
+                "the driver keeps this value from users without the right to see it"),
+      host_(host),
+      handle_(handle),
+      integrated_(integrated) {
   constexpr uint32_t kMostTiles = 16;
   devices_.push_back(std::move(identity));
   const Device whole = devices_.front();
@@ -61,8 +61,7 @@ void Gpu::build(CatalogBuilder& builder, const Catalog& catalog) {
     builder.add_device(std::move(device));
   }
   base_ = static_cast<int>(catalog.series.size());
-  for (const Shown& one : shown_)
-    builder.add(one.series.metric, first + one.series.device, one.series.tier, one.series.attributes);
+  build_series(builder, first);
 
   process_slots_.clear();
   process_count_slot_ = -1;
@@ -79,8 +78,7 @@ void Gpu::build(CatalogBuilder& builder, const Catalog& catalog) {
     }
   }
   block_ = static_cast<int>(catalog.series.size()) - base_;
-  for (const auto& [device, absence] : absences_)
-    builder.absent(absence.metric, first + device, absence.state, absence.reason);
+  build_absences(builder, first);
   if (lost_ && !lost_reason_.empty()) builder.absent(MetricId::hw_status, first, State::error, lost_reason_);
 }
 
@@ -157,52 +155,11 @@ bool Gpu::poll_processes(Frame& frame) {
 void Gpu::hide_memory() {
   if (host_.rights.perfmon) return;
   for (const MemoryCells& memory : memories_) {
-    const Cell& used = cells_[static_cast<size_t>(memory.used)];
+    const Cell& used = at(memory.used);
     if (used.state != State::ok || used.value != 0) return;
   }
   for (const MemoryCells& memory : memories_)
-    for (const int i : {memory.used, memory.free, memory.share})
-      cells_[static_cast<size_t>(i)].absent(State::no_permission);
-}
-
-void Gpu::compute_aggregates() {
-  for (const Aggregate& aggregate : aggregates_) {
-    double sum = 0;
-    double most = -std::numeric_limits<double>::infinity();
-    size_t good = 0;
-    State missing = State::ok;
-    for (const int part : aggregate.parts) {
-      const Cell& cell = cells_[static_cast<size_t>(part)];
-      if (cell.state == State::ok) {
-        ++good;
-        sum += cell.value;
-        most = std::max(most, cell.value);
-      } else if (missing == State::ok) {
-        missing = cell.state;
-      }
-    }
-    Cell& out = cells_[static_cast<size_t>(aggregate.cell)];
-    // A sum with a part that failed is no sum, nor is the largest of those that did not certainly the largest.
-    if (good < aggregate.parts.size()) {
-      out.absent(missing);
-    } else {
-      out.set(aggregate.op == Op::most ? most : aggregate.op == Op::sum ? sum : sum / static_cast<double>(good));
-    }
-  }
-}
-
-void Gpu::publish(const PollRequest& due, Frame& frame) const {
-  for (size_t i = 0; i < shown_.size(); ++i) {
-    const Shown& one = shown_[i];
-    if (!due.is_due(one.series.tier)) continue;
-    const Cell& cell = cells_[static_cast<size_t>(one.cell)];
-    const size_t at = static_cast<size_t>(base_) + i;
-    if (cell.state == State::ok) {
-      frame.set(at, cell.value);
-    } else {
-      frame.absent(at, cell.state);
-    }
-  }
+    for (const int i : {memory.used, memory.free, memory.share}) at(i).absent(State::no_permission);
 }
 
 // Everything that is read from the device.
@@ -210,26 +167,26 @@ void Gpu::publish_absent(Frame& frame) const {
   for (int slot = 0; slot < block_; ++slot) frame.absent(static_cast<size_t>(base_ + slot), State::error);
 }
 
-int Gpu::condition() const {
+HwState Gpu::condition() const {
   const auto value = [this](int cell) {
-    const Cell& one = cells_[static_cast<size_t>(cell)];
+    const Cell& one = at(cell);
     return one.state == State::ok ? one.value : 0;
   };
   const auto any = [&](const std::vector<int>& cells, double least) {
     return std::any_of(cells.begin(), cells.end(), [&](int cell) { return value(cell) >= least; });
   };
-  if (lost_ || any(wedged_, 1)) return kFailed;
-  if (any(memory_health_, kMemoryCritical) || any(repair_, 1)) return kPredictedFailure;
-  if (any(memory_health_, kMemoryDegraded) || any(trouble_, 1)) return kDegraded;
-  return kOk;
+  if (lost_ || any(wedged_, 1)) return HwState::failed;
+  if (any(memory_health_, kMemoryCritical) || any(repair_, 1)) return HwState::predicted_failure;
+  if (any(memory_health_, kMemoryDegraded) || any(trouble_, 1)) return HwState::degraded;
+  return HwState::ok;
 }
 
 void Gpu::publish_status(Frame& frame) const {
-  const int now = condition();
+  const HwState now = condition();
   for (size_t device = 0; device < devices_.size(); ++device) {
     const size_t first = static_cast<size_t>(base_ + status_slot_) + device * kPerDevice;
-    for (size_t i = 0; i < kStatuses; ++i) frame.set(first + i, static_cast<int>(i) == now ? 1 : 0);
-    frame.set(first + kStatuses, 1);
+    for (size_t i = 0; i < kHwStateCount; ++i) frame.set(first + i, static_cast<HwState>(i) == now ? 1 : 0);
+    frame.set(first + kHwStateCount, 1);
   }
 }
 
@@ -262,7 +219,7 @@ Gpu::Outcome Gpu::poll(const PollRequest& request, Frame& frame, std::vector<Eve
   if (going) {
     hide_memory();
     compute_aggregates();
-    publish(due, frame);
+    publish(due, frame, base_);
     if (has_processes_ && due.is_due(process_tier_)) outcome.rediscover = poll_processes(frame);
   }
   outcome.library_lost = fatal_;

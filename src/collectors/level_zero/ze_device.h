@@ -15,7 +15,9 @@
 #include <utility>
 #include <vector>
 
+#include "collectors/cell_block.h"
 #include "collectors/collector.h"
+#include "collectors/hw_state.h"
 #include "collectors/level_zero/ze_sources.h"
 #include "model/catalog.h"
 
@@ -30,7 +32,7 @@ struct Host {
   CallId comm_call;
 };
 
-class Gpu {
+class Gpu : private CellBlock {
  public:
   Gpu(Host& host, Handle handle, Device identity, uint32_t tiles, bool integrated);
 
@@ -54,16 +56,6 @@ class Gpu {
   bool sees_engines() const { return sees_engines_; }
 
  private:
-  enum class Op : uint8_t { sum, mean, most };
-  struct Shown {
-    Series series;  // its device: 0 is the GPU, tile n is n + 1
-    int cell;
-  };
-  struct Aggregate {
-    Op op;
-    int cell;
-    std::vector<int> parts;
-  };
   struct Running {
     uint32_t pid;
     uint64_t memory;
@@ -77,15 +69,10 @@ class Gpu {
   S* offer(MetricId metric, int device, std::string_view why, Handle handle, More&&... more);
   template <class Properties, Symbol kList, Symbol kProperties, class Take>
   ZeResult each(Take&& take);
-  bool show(MetricId metric, int device, Tier tier, std::vector<Attribute> attributes, int cell);
   int constant(double value);
-  int aggregate(Op op, std::vector<int> parts);
-  void add_up(MetricId metric, Op op, Tier tier, const std::vector<Attribute>& attributes = {});
-  void absent(MetricId metric, int device, State state, std::string reason);
+  using CellBlock::absent;
   void absent(std::initializer_list<MetricId> metrics, ZeResult code, std::string_view why);
   std::string reason_for(ZeResult code, std::string_view why) const;
-  bool has(MetricId metric, int device) const;
-  State state_of_cell(int cell) const { return cells_[static_cast<size_t>(cell)].state; }
 
   void probe_engines();
   void probe_memory();
@@ -106,22 +93,16 @@ class Gpu {
   Tier tier_of(int cell, Tier otherwise) const;
   bool poll_processes(Frame& frame);
   void hide_memory();
-  void compute_aggregates();
-  void publish(const PollRequest& due, Frame& frame) const;
   void publish_absent(Frame& frame) const;
   void publish_status(Frame& frame) const;
-  int condition() const;
+  HwState condition() const;
 
   Host& host_;
   const Handle handle_;
   const bool integrated_;
   std::vector<Device> devices_;  // the GPU, then its tiles
 
-  std::vector<Cell> cells_;
   std::vector<std::unique_ptr<Source>> sources_;
-  std::vector<Aggregate> aggregates_;
-  std::vector<Shown> shown_;
-  std::vector<std::pair<int, Absence>> absences_;
 
   struct MemoryCells {
     int used, free, share;

@@ -9,23 +9,9 @@
 #include <cstdint>
 
 #include "base/clock.h"
-#include "model/frame.h"
+#include "collectors/cell_block.h"
 
 namespace accelmon::level_zero {
-
-struct Cell {
-  State state = State::not_ready;
-  double value = 0;
-
-  void set(double v) {
-    state = State::ok;
-    value = v;
-  }
-  void absent(State why) {
-    state = why;
-    value = 0;
-  }
-};
 
 inline constexpr Nanos kPatience = 2 * kSecond;
 

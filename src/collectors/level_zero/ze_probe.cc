@@ -61,52 +61,10 @@ int Gpu::local(Bool on_subdevice, uint32_t subdevice) const {
   return on_subdevice != 0 && subdevice < tiles() ? static_cast<int>(subdevice) + 1 : 0;
 }
 
-bool Gpu::show(MetricId metric, int device, Tier tier, std::vector<Attribute> attributes, int cell) {
-  const State state = state_of_cell(cell);
-  if (state == State::unsupported || state == State::no_permission) {
-    absent(metric, device, state,
-           state == State::unsupported ? "the driver has no such value for this device"
-                                       : "the driver keeps this value from users without the right to see it");
-    return false;
-  }
-  Series series{metric, device, tier, std::move(attributes)};
-  // Two handles that nothing tells apart: the first one stands.
-  if (std::any_of(shown_.begin(), shown_.end(), [&](const Shown& one) { return one.series == series; })) return false;
-  shown_.push_back(Shown{std::move(series), cell});
-  return true;
-}
-
 int Gpu::constant(double value) {
-  cells_.emplace_back().set(value);
-  return static_cast<int>(cells_.size()) - 1;
-}
-
-int Gpu::aggregate(Op op, std::vector<int> parts) {
-  cells_.emplace_back();
-  aggregates_.push_back(Aggregate{op, static_cast<int>(cells_.size()) - 1, std::move(parts)});
-  return aggregates_.back().cell;
-}
-
-// Gives the GPU the sum, or the largest, of what its tiles have, unless it has that itself.
-void Gpu::add_up(MetricId metric, Op op, Tier tier, const std::vector<Attribute>& attributes) {
-  std::vector<int> parts;
-  for (const Shown& one : shown_) {
-    if (one.series.metric != metric || one.series.attributes != attributes) continue;
-    if (one.series.device == 0) return;
-    parts.push_back(one.cell);
-  }
-  if (!parts.empty()) show(metric, 0, tier, attributes, aggregate(op, std::move(parts)));
-}
-
-bool Gpu::has(MetricId metric, int device) const {
-  return std::any_of(shown_.begin(), shown_.end(),
-                     [&](const Shown& one) { return one.series.metric == metric && one.series.device == device; });
-}
-
-void Gpu::absent(MetricId metric, int device, State state, std::string reason) {
-  Absence absence{metric, -1, state, std::move(reason)};
-  const std::pair<int, Absence> entry{device, std::move(absence)};
-  if (std::find(absences_.begin(), absences_.end(), entry) == absences_.end()) absences_.push_back(entry);
+  const int made = cell();
+  at(made).set(value);
+  return made;
 }
 
 void Gpu::absent(std::initializer_list<MetricId> metrics, ZeResult code, std::string_view why) {
@@ -126,11 +84,8 @@ std::string Gpu::reason_for(ZeResult code, std::string_view why) const {
 // ---- what there is ----
 
 void Gpu::clear() {
-  cells_.clear();
+  clear_cells();
   sources_.clear();
-  aggregates_.clear();
-  shown_.clear();
-  absences_.clear();
   memories_.clear();
   for (std::vector<int>* list : {&memory_health_, &wedged_, &repair_, &trouble_}) list->clear();
   has_processes_ = sees_engines_ = lost_ = false;
@@ -278,7 +233,7 @@ void Gpu::probe_memory() {
   for (const auto& [source, device] : sources) {
     const bool whole = device == 0 && tiles() == 0;
     show(MetricId::gpu_memory_limit, device, Tier::fast, {}, source->size);
-    if (state_of_cell(source->used) == State::no_permission) {
+    if (at(source->used).state == State::no_permission) {
       const std::string reason =
           "the driver answers that nothing is in use, which is what it tells those without CAP_PERFMON";
       for (const MetricId metric : {kAll[1], kAll[2], kAll[3]}) {

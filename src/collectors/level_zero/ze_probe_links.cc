@@ -7,7 +7,6 @@ namespace accelmon::level_zero {
 namespace {
 
 constexpr size_t kRoomForProcesses = 1024;
-constexpr const char* kStatusNames[] = {"ok", "degraded", "failed", "predicted_failure"};
 
 }  // namespace
 
@@ -151,7 +150,7 @@ void Gpu::add_status() {
   // Values of these come from publish_status().
   const int dummy = constant(1);
   for (int device = 0; device <= last; ++device) {
-    for (const char* status : kStatusNames)
+    for (const char* status : kHwStates)
       show(MetricId::hw_status, device, Tier::fast, {{AttributeId::hw_state, status}}, dummy);
     show(MetricId::device_info, device, Tier::rare, {}, dummy);
   }

@@ -222,38 +222,38 @@ TEST(Partitions, ProfileFromNameOrSize) {
 
 TEST(Health, OneStateByWhatIsWorst) {
   Health health;
-  EXPECT_EQ(health.condition(false), Condition::ok);
-  EXPECT_EQ(health.condition(true), Condition::failed);
+  EXPECT_EQ(health.condition(false), HwState::ok);
+  EXPECT_EQ(health.condition(true), HwState::failed);
   health.set(HealthInput::remap_pending, 1);
-  EXPECT_EQ(health.condition(false), Condition::degraded);
+  EXPECT_EQ(health.condition(false), HwState::degraded);
   health.set(HealthInput::banks_exhausted, 2);
-  EXPECT_EQ(health.condition(false), Condition::predicted_failure);
+  EXPECT_EQ(health.condition(false), HwState::predicted_failure);
   health.set(HealthInput::remap_failed, 1);
-  EXPECT_EQ(health.condition(false), Condition::failed);
+  EXPECT_EQ(health.condition(false), HwState::failed);
 }
 
 TEST(Health, RecoveryActionAndRetiredPages) {
   Health health;
   health.set(HealthInput::recovery_action, kRecoveryDrainP2p);
-  EXPECT_EQ(health.condition(false), Condition::degraded);
+  EXPECT_EQ(health.condition(false), HwState::degraded);
   health.set(HealthInput::recovery_action, kRecoveryNone);
   health.set(HealthInput::pages_corrected, 60);
-  EXPECT_EQ(health.condition(false), Condition::ok);
+  EXPECT_EQ(health.condition(false), HwState::ok);
   health.set(HealthInput::pages_uncorrected, 3);
-  EXPECT_EQ(health.condition(false), Condition::predicted_failure);
+  EXPECT_EQ(health.condition(false), HwState::predicted_failure);
 }
 
 TEST(Health, AFlashOfSlowdownIsNoDegradation) {
   Health health;
   health.set(HealthInput::hardware_slowdown, 1);
-  EXPECT_EQ(health.condition(false), Condition::ok) << "raised for an instant at a change of clocks";
+  EXPECT_EQ(health.condition(false), HwState::ok) << "raised for an instant at a change of clocks";
   health.set(HealthInput::hardware_slowdown, 0);
   health.set(HealthInput::hardware_slowdown, 1);
-  EXPECT_EQ(health.condition(false), Condition::ok);
+  EXPECT_EQ(health.condition(false), HwState::ok);
   health.set(HealthInput::hardware_slowdown, 1);
-  EXPECT_EQ(health.condition(false), Condition::degraded);
+  EXPECT_EQ(health.condition(false), HwState::degraded);
   health.set(HealthInput::hardware_slowdown, 0);
-  EXPECT_EQ(health.condition(false), Condition::ok);
+  EXPECT_EQ(health.condition(false), HwState::ok);
 }
 
 TEST(Events, XidsHaveSeverityAndAdvice) {

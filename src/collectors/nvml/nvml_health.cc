@@ -18,14 +18,14 @@ void Health::set(HealthInput input, double value) {
   if (input == HealthInput::power_brake) follow(brake_streak_);
 }
 
-Condition Health::condition(bool lost) const {
-  if (lost || is(HealthInput::remap_failed)) return Condition::failed;
+HwState Health::condition(bool lost) const {
+  if (lost || is(HealthInput::remap_failed)) return HwState::failed;
   const double pages = get(HealthInput::pages_corrected) + get(HealthInput::pages_uncorrected);
-  if (is(HealthInput::banks_exhausted) || pages >= kPagesNearlyUsedUp) return Condition::predicted_failure;
+  if (is(HealthInput::banks_exhausted) || pages >= kPagesNearlyUsedUp) return HwState::predicted_failure;
   if (is(HealthInput::remap_pending) || is(HealthInput::pages_pending) || is(HealthInput::recovery_action) ||
       slowdown_streak_ >= kStreak || brake_streak_ >= kStreak)
-    return Condition::degraded;
-  return Condition::ok;
+    return HwState::degraded;
+  return HwState::ok;
 }
 
 }  // namespace accelmon::nvml

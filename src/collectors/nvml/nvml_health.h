@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "collectors/hw_state.h"
+
 namespace accelmon::nvml {
 
 enum class HealthInput : uint8_t {
@@ -24,10 +26,6 @@ enum class HealthInput : uint8_t {
   count_
 };
 
-enum class Condition : uint8_t { ok, degraded, failed, predicted_failure };
-inline constexpr const char* kStatusNames[] = {"ok", "degraded", "failed", "predicted_failure"};
-inline constexpr int kStatuses = 4;
-
 // Threads: none. What was not read counts as sound: a board that cannot tell of retired pages has none to complain of.
 class Health {
  public:
@@ -38,7 +36,7 @@ class Health {
   // failed: lost, or memory that could not be repaired. predicted_failure: a bank of memory has no spare row left, so
   // that its next uncorrectable error cannot be repaired, or nearly all pages that can be retired are. degraded: it
   // works and wants a reset, or its clocks are held down by its power supply or an emergency.
-  Condition condition(bool lost) const;
+  HwState condition(bool lost) const;
 
  private:
   bool is(HealthInput input) const { return get(input) != 0; }

@@ -196,13 +196,13 @@ void DeviceReader::publish_status(Frame& frame) const {
   frame.set(static_cast<size_t>(base_ + info_slot_), 1);
   const bool unknown = handle_ == nullptr && !lost_;  // it may be well: we are not let near it
   const bool lost = lost_ || (parent_ != nullptr && parent_->lost_);
-  const Condition status = health_.condition(lost);
-  for (int i = 0; i < kStatuses; ++i) {
-    const auto place = static_cast<size_t>(base_ + status_slot_ + i);
+  const HwState status = health_.condition(lost);
+  for (size_t i = 0; i < kHwStateCount; ++i) {
+    const size_t place = static_cast<size_t>(base_ + status_slot_) + i;
     if (unknown) {
       frame.absent(place, State::no_permission);
     } else {
-      frame.set(place, i == static_cast<int>(status) ? 1 : 0);
+      frame.set(place, static_cast<HwState>(i) == status ? 1 : 0);
     }
   }
   for (const auto& [event, slot] : event_slots_) frame.set(static_cast<size_t>(base_ + slot), event->count);

@@ -51,7 +51,7 @@ DeviceReader::DeviceReader(Host& host, DeviceHandle handle, Device identity, std
     : host_(host), handle_(handle), identity_(std::move(identity)), pci_address_(std::move(pci_address)) {
   gpm_slots_.fill(-1);
   info_slot_ = add(MetricId::device_info, Tier::rare);
-  for (const char* status : kStatusNames) {
+  for (const char* status : kHwStates) {
     const int slot = add(MetricId::hw_status, Tier::fast, {{AttributeId::hw_state, status}});
     if (status_slot_ < 0) status_slot_ = slot;
   }

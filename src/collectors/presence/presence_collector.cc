@@ -7,21 +7,20 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <functional>
 
 #include "base/fd.h"
 #include "base/text.h"
+#include "collectors/hw_state.h"
+#include "collectors/kernel_files.h"
 #include "collectors/pci_bus.h"
 
 namespace accelmon {
 namespace {
 
-constexpr size_t kMostEntries = 65536;
 constexpr size_t kMostDevices = 512;
 
 enum class Reason : uint8_t { none, no_driver, driver_silent, passed_through, off_the_bus, gone };
 constexpr const char* kReasons[] = {"no_driver", "driver_silent", "passed_through", "off_the_bus", "gone"};
-constexpr const char* kStatuses[] = {"ok", "degraded", "failed", "predicted_failure"};
 
 bool passes_through(std::string_view driver) {
   return driver == "vfio-pci" || driver == "pci-stub" || driver == "xen-pciback" || driver == "pciback";
@@ -51,7 +50,7 @@ class PresenceCollector final : public Collector {
   Result<Catalog> discover() override {
     const PciListing listing = context_.calls.measure(listing_call_, [&] { return list_accelerators(sysfs_); });
     if (bus_ == nullptr) bus_ = ::opendir((sysfs_ + "/bus/pci/devices").c_str());
-    fingerprint_ = fingerprint();
+    fingerprint_ = folder_fingerprint(bus_);
     for (Seen& one : seen_) {
       one.config.reset();
       one.runtime_status = KeptFile();
@@ -65,8 +64,7 @@ class PresenceCollector final : public Collector {
                                           ": in a container, mount the host's /sys and set the collector's option sysfs"
                                     : std::string("no accelerator is on the PCI bus"));
     }
-    unreadable_.clear();
-    for (const std::string& address : listing.unreadable) unreadable_.push_back(address);
+    unreadable_ = listing.unreadable;
     Catalog catalog;
     CatalogBuilder builder(catalog);
     build(builder, catalog);
@@ -82,7 +80,7 @@ class PresenceCollector final : public Collector {
   PollResult poll(const PollRequest& request, Frame& frame, std::vector<Event>& events) override {
     if (frame.values.size() != series_ || seen_.empty()) return PollResult::rediscover;
     if (!request.is_due(Tier::slow)) return PollResult::ok;
-    bool changed = context_.calls.measure(listing_call_, [&] { return fingerprint() != fingerprint_; });
+    bool changed = context_.calls.measure(listing_call_, [&] { return folder_fingerprint(bus_) != fingerprint_; });
     for (Seen& one : seen_) {
       const Reason before = one.reason;
       changed = look(one) || changed;
@@ -143,7 +141,7 @@ class PresenceCollector final : public Collector {
       one.base = catalog.series.size();
       for (const char* reason : kReasons)
         builder.add(MetricId::device_unread, index, Tier::slow, {{AttributeId::reason, reason}});
-      for (const char* status : kStatuses)
+      for (const char* status : kHwStates)
         builder.add(MetricId::hw_status, index, Tier::slow, {{AttributeId::hw_state, status}});
       builder.add(MetricId::device_info, index, Tier::slow);
       // So that a change is told once and not again after the discovery that it leads to.
@@ -168,19 +166,6 @@ class PresenceCollector final : public Collector {
       default:
         return "a driver is bound";
     }
-  }
-
-  // Changes when a function comes or goes. The folder stays open, so that looking allocates nothing.
-  uint64_t fingerprint() {
-    uint64_t sum = 1;
-    if (bus_ == nullptr) return 0;
-    ::rewinddir(bus_);
-    for (size_t i = 0; i < kMostEntries; ++i) {
-      const dirent* const entry = ::readdir(bus_);
-      if (entry == nullptr) break;
-      if (is_pci_address(entry->d_name)) sum += std::hash<std::string_view>{}(entry->d_name);
-    }
-    return sum;
   }
 
   bool asleep(const Seen& one) const {
@@ -239,13 +224,12 @@ class PresenceCollector final : public Collector {
   }
 
   static void publish(const Seen& one, Frame& frame) {
-    constexpr size_t kOk = 0, kFailed = 2;
     for (size_t i = 0; i < std::size(kReasons); ++i)
       frame.set(one.base + i, static_cast<size_t>(one.reason) == i + 1 ? 1 : 0);
-    const size_t status = one.reason == Reason::passed_through ? kOk : kFailed;
+    const HwState status = one.reason == Reason::passed_through ? HwState::ok : HwState::failed;
     size_t at = one.base + std::size(kReasons);
-    for (size_t i = 0; i < std::size(kStatuses); ++i) frame.set(at + i, i == status ? 1 : 0);
-    frame.set(at + std::size(kStatuses), 1);
+    for (size_t i = 0; i < kHwStateCount; ++i) frame.set(at + i, static_cast<HwState>(i) == status ? 1 : 0);
+    frame.set(at + kHwStateCount, 1);
   }
 
   CollectorContext context_;

@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "base/text.h"
+#include "collectors/kernel_files.h"
 
 namespace accelmon {
 namespace {
@@ -20,7 +21,6 @@ namespace {
 // Descriptors are kept open; an agent's collector usually has 1024.
 constexpr size_t kMostFiles = 512;
 constexpr size_t kMostDevices = 256;
-constexpr size_t kMostNames = 4096;   // entries of one folder
 constexpr size_t kMostEntries = 256;  // hwmonN, thermal_zoneN, ...
 
 constexpr std::string_view kAccelerators[] = {"amdgpu", "radeon", "nouveau", "nvidia", "xe", "i915", "habanalabs"};
@@ -32,19 +32,6 @@ constexpr std::string_view kDisks[] = {"nvme", "drivetemp"};
 template <size_t N>
 bool among(std::string_view name, const std::string_view (&names)[N]) {
   return std::any_of(std::begin(names), std::end(names), [&](std::string_view one) { return name == one; });
-}
-
-// The kernel's number, or its errno. No text, no allocation.
-int read_number(int fd, int64_t& out) {
-  char text[32];
-  ssize_t n = 0;
-  do n = ::pread(fd, text, sizeof text, 0);
-  while (n < 0 && errno == EINTR);
-  if (n < 0) return errno;
-  const auto value = parse_i64(trim(std::string_view(text, static_cast<size_t>(n))));
-  if (!value) return EBADMSG;
-  out = *value;
-  return 0;
 }
 
 State state_of(int error) {
@@ -60,30 +47,6 @@ State state_of(int error) {
     default:
       return State::error;
   }
-}
-
-const char* name_of(int error) {
-  const char* name = ::strerrorname_np(error);
-  return name != nullptr ? name : "unknown";
-}
-
-// hwmon3 before hwmon12: by length, then by letters.
-bool by_number(const std::string& a, const std::string& b) {
-  return a.size() != b.size() ? a.size() < b.size() : a < b;
-}
-
-std::vector<std::string> names_in(const std::string& folder) {
-  std::vector<std::string> names;
-  DIR* const dir = ::opendir(folder.c_str());
-  if (dir == nullptr) return names;
-  while (names.size() < kMostNames) {
-    const dirent* const entry = ::readdir(dir);
-    if (entry == nullptr) break;
-    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
-  }
-  ::closedir(dir);
-  std::sort(names.begin(), names.end(), by_number);
-  return names;
 }
 
 // The last part of what a link points to: "0000:c1:00.0", "nvme0", "coretemp.1".
@@ -124,7 +87,7 @@ class SensorsCollector : public Collector {
     CatalogBuilder out(catalog);
     for (size_t i = 0; i < folders_.size(); ++i) {
       if (folders_[i] == nullptr) folders_[i] = ::opendir((sysfs_ + kFolders[i]).c_str());
-      fingerprints_[i] = fingerprint(folders_[i]);
+      fingerprints_[i] = folder_fingerprint(folders_[i]);
     }
     processor_sensed_ = false;
     for (const std::string& name : entries(kFolders[0], "hwmon")) add_chip(out, sysfs_ + kFolders[0] + "/" + name);
@@ -154,7 +117,8 @@ class SensorsCollector : public Collector {
     if (request.is_due(Tier::fast))
       for (Meter& meter : meters_) changed = read(meter, frame) || changed;
     if (request.is_due(Tier::rare))
-      for (size_t i = 0; i < folders_.size(); ++i) changed = fingerprint(folders_[i]) != fingerprints_[i] || changed;
+      for (size_t i = 0; i < folders_.size(); ++i)
+        changed = folder_fingerprint(folders_[i]) != fingerprints_[i] || changed;
     return changed ? PollResult::rediscover : PollResult::ok;
   }
 
@@ -205,19 +169,6 @@ class SensorsCollector : public Collector {
     std::erase_if(names, [&](const std::string& name) { return !name.starts_with(prefix); });
     if (names.size() > kMostEntries) names.resize(kMostEntries);
     return names;
-  }
-
-  // Changes when an entry comes or goes. The folder stays open, so that looking allocates nothing.
-  static uint64_t fingerprint(DIR* folder) {
-    uint64_t sum = 0;
-    if (folder == nullptr) return sum;
-    ::rewinddir(folder);
-    for (size_t i = 0; i < kMostNames; ++i) {
-      const dirent* const entry = ::readdir(folder);
-      if (entry == nullptr) break;
-      sum += std::hash<std::string_view>{}(entry->d_name);
-    }
-    return sum;
   }
 
   // A device with an id that no other has; -1: there is no room.
@@ -459,7 +410,7 @@ class SensorsCollector : public Collector {
   }
 
   bool failed(int error) {
-    if (error != EAGAIN && error != ENODATA && error != EOPNOTSUPP) context_.calls.count_error(name_of(error));
+    if (error != EAGAIN && error != ENODATA && error != EOPNOTSUPP) context_.calls.count_error(errno_name(error));
     return error == ENODEV || error == ENOENT || error == ENXIO;
   }
 
