@@ -9,6 +9,7 @@
 #include <random>
 
 #include "base/counted_new_for_test.h"
+#include "collectors/collector_rig_for_test.h"
 
 namespace accelmon {
 namespace {
@@ -126,18 +127,9 @@ TEST(DrmRegionName, IsTheRegionOrThatAndANumber) {
   EXPECT_FALSE(is_drm_region("vr", "vram"));
 }
 
-struct DrmTree : testing::Test {
-  DrmTree() {
-    std::string pattern = (fs::temp_directory_path() / "accelmon_drm_XXXXXX").string();
-    root = ::mkdtemp(pattern.data());
-    ::chmod(root.c_str(), 0755);
-  }
-  ~DrmTree() override { fs::remove_all(root); }
+struct DrmTree : testing::Test, for_test::TemporaryTree {
+  DrmTree() : TemporaryTree("drm") { ::chmod(root.c_str(), 0755); }
 
-  void write(const std::string& path, const std::string& text) {
-    fs::create_directories((root / path).parent_path());
-    std::ofstream(root / path, std::ios::trunc) << text;
-  }
   void plant(unsigned pid, unsigned fd, const std::string& fdinfo, const std::string& target = "/dev/dri/renderD128") {
     const std::string process = "proc/" + std::to_string(pid) + "/";
     write(process + "comm", "worker-" + std::to_string(pid) + "\n");
@@ -154,7 +146,6 @@ struct DrmTree : testing::Test {
   }
   DrmClients make() { return DrmClients(calls, clock, (root / "proc").string(), (root / "dev").string()); }
 
-  fs::path root;
   ManualClock clock;
   CallMeter calls{clock};
 };

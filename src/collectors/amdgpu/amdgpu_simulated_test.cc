@@ -3,19 +3,12 @@
 // The kernel's library has to be there when a process starts, so each test of Amdgpu* runs in a process of its own,
 // that UnderTheSimulatedKernel starts; run directly they are skipped.
 #include <gtest/gtest.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <chrono>
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
-#include <thread>
 
 #include "collectors/amdgpu/amdgpu_collector.h"
+#include "collectors/simulated_kernel_for_test.h"
 #include "model/catalog.h"
 
 namespace accelmon {
@@ -23,112 +16,47 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::string kSimulator = ACCELMON_BUILD_DIR "/lib/accelmon/simulator/";
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value != nullptr ? value : "";
-}
-
-std::string quoted_words(const std::vector<std::string>& words) {
-  std::string line;
-  for (const std::string& word : words) line += "'" + word + "' ";
-  return line;
-}
-
-class Simulated : public testing::Test {
+class AmdgpuSimulated : public for_test::SimulatedKernel {
  protected:
-  void SetUp() override {
-    root_ = environment("ACCELMON_SIM_ROOT");
-    scenario_ = environment("ACCELMON_SCENARIO");
-    if (root_.empty()) GTEST_SKIP() << "UnderTheSimulatedKernel runs it";
-  }
-
-  void machine(const std::string& devices) {
-    devices_ = "[scenario]\nname = \"test\"\n" + devices;
-    write("");
-    lay_out();
-  }
-
-  void shipped(const std::string& name) {
-    std::ifstream in(std::string(ACCELMON_SOURCE_DIR "/simulator/scenarios/") + name + ".toml");
-    std::stringstream text;
-    text << in.rdbuf();
-    devices_ = text.str();
-    write("");
-    lay_out();
-  }
-
-  // Faults come and go by writing the file again; the kernel looks at it every 100 ms.
-  void write(const std::string& faults) {
-    std::ofstream(scenario_ + ".new") << devices_ << faults;
-    fs::rename(scenario_ + ".new", scenario_);
-    std::this_thread::sleep_for(std::chrono::milliseconds(150));
-  }
-
-  void lay_out() {
-    const std::string command =
-        "LD_PRELOAD= ASAN_OPTIONS= " + quoted_words({kSimulator + "lay-out-tree", scenario_, root_});
-    ASSERT_EQ(std::system(command.c_str()), 0) << command;
-    collector_ = make_amdgpu_collector(CollectorContext{
-        calls_, real_clock(), {{"sysfs", root_ + "/sys"}, {"procfs", root_ + "/proc"}, {"devfs", root_ + "/dev"}}});
-  }
+  AmdgpuSimulated() : SimulatedKernel(&make_amdgpu_collector) {}
 
   Code discover() {
-    Result<Catalog> found = collector_->discover();
-    if (!found) {
-      message_ = found.error().message();
-      return found.error().code();
-    }
-    catalog_ = std::move(*found);
-    EXPECT_TRUE(validate(catalog_).ok()) << validate(catalog_).message();
-    frame_.resize(catalog_.series.size());
-    return Code::ok;
+    const Result<Catalog> found = CollectorRig::discover();
+    return found ? Code::ok : found.error().code();
   }
-
-  PollResult poll(uint8_t due = 7) { return collector_->poll(PollRequest{due}, frame_, events_); }
 
   // Until the collector is content with its catalog.
   void settle() {
     for (int i = 0; i < 4; ++i) {
-      ASSERT_EQ(discover(), Code::ok) << message_;
+      ASSERT_EQ(discover(), Code::ok) << error.message();
       if (poll() == PollResult::ok) return;
     }
     FAIL() << "it discovers for ever";
   }
 
   int find(MetricId metric, int device, std::vector<Attribute> attributes = {}) const {
-    return find_series(catalog_, metric, device, std::move(attributes));
+    return find_series(catalog, metric, device, std::move(attributes));
   }
   State state(MetricId metric, int device, std::vector<Attribute> attributes = {}) const {
     const int i = find(metric, device, std::move(attributes));
-    return i < 0 ? State::unsupported : frame_.states[static_cast<size_t>(i)];
+    return i < 0 ? State::unsupported : frame.states[static_cast<size_t>(i)];
   }
   double value(MetricId metric, int device, std::vector<Attribute> attributes = {}) const {
     const int i = find(metric, device, std::move(attributes));
-    if (i < 0 || frame_.states[static_cast<size_t>(i)] != State::ok) return std::nan("");
-    return frame_.values[static_cast<size_t>(i)];
+    if (i < 0 || frame.states[static_cast<size_t>(i)] != State::ok) return std::nan("");
+    return frame.values[static_cast<size_t>(i)];
   }
   bool is_absent(MetricId metric, int device) const {
-    for (const Absence& absence : catalog_.absences)
+    for (const Absence& absence : catalog.absences)
       if (absence.metric == metric && absence.device == device && !absence.reason.empty()) return true;
     return false;
   }
-  uint64_t calls(std::string_view name) const {
-    for (const CallStats& call : calls_.calls())
+  uint64_t calls_of(std::string_view name) const {
+    for (const CallStats& call : calls.calls())
       if (call.name == name) return call.calls;
     return 0;
   }
-
-  std::string root_, scenario_, devices_, message_;
-  CallMeter calls_{real_clock()};
-  std::unique_ptr<Collector> collector_;
-  Catalog catalog_;
-  Frame frame_;
-  std::vector<Event> events_;
 };
-
-using AmdgpuSimulated = Simulated;
 
 // Everything constant, so that what is read is known.
 const std::string kRadeon = R"([[amd]]
@@ -169,11 +97,11 @@ const Attribute kEdge{AttributeId::sensor_location, "gpu"};
 TEST_F(AmdgpuSimulated, ReadsWhatABoardTells) {
   machine(kRadeon);
   settle();
-  ASSERT_EQ(catalog_.devices.size(), 1u);
-  EXPECT_EQ(catalog_.devices[0].id, "amd-2af17d39c0185500");
-  EXPECT_EQ(catalog_.devices[0].index, "0");
-  EXPECT_EQ(catalog_.devices[0].model, "Radeon");
-  const auto& info = catalog_.devices[0].info;
+  ASSERT_EQ(catalog.devices.size(), 1u);
+  EXPECT_EQ(catalog.devices[0].id, "amd-2af17d39c0185500");
+  EXPECT_EQ(catalog.devices[0].index, "0");
+  EXPECT_EQ(catalog.devices[0].model, "Radeon");
+  const auto& info = catalog.devices[0].info;
   EXPECT_NE(std::find(info.begin(), info.end(), Attribute{AttributeId::pci_address, "0000:03:00.0"}), info.end());
   EXPECT_NE(std::find(info.begin(), info.end(), Attribute{AttributeId::architecture, "gfx1100"}), info.end());
 
@@ -223,7 +151,7 @@ TEST_F(AmdgpuSimulated, ReadsWhatABoardTells) {
             400 * kMiB);
   EXPECT_EQ(value(MetricId::process_count, 0, {{AttributeId::process_kind, "compute"}}), 1);
   EXPECT_EQ(value(MetricId::process_count, 0, {{AttributeId::process_kind, "graphics"}}), 1);
-  EXPECT_EQ(calls("pcie_bw"), 0u);
+  EXPECT_EQ(calls_of("pcie_bw"), 0u);
 }
 
 TEST_F(AmdgpuSimulated, TellsErrnosApart) {
@@ -240,7 +168,7 @@ TEST_F(AmdgpuSimulated, TellsErrnosApart) {
   EXPECT_EQ(state(MetricId::temperature, 0, {kEdge}), State::not_ready);
   EXPECT_EQ(state(MetricId::temperature_margin, 0, {kEdge}), State::not_ready);
   EXPECT_EQ(state(MetricId::gpu_utilization, 0), State::error);
-  EXPECT_EQ(calls_.errors().at("EIO"), 1u);
+  EXPECT_EQ(calls.errors().at("EIO"), 1u);
   // In reset: it is not asleep, as its runtime status says.
   EXPECT_EQ(state(MetricId::gpu_memory_usage, 0), State::not_ready);
   EXPECT_EQ(state(MetricId::gpu_memory_free, 0), State::not_ready);
@@ -257,16 +185,16 @@ TEST_F(AmdgpuSimulated, ASleepingDeviceIsNotTouched) {
           "[[amd]]\nname = \"Sleeper\"\nmemory.total_mib = 100\nmetrics = \"1.3\"\n"
           "pci.addresses = [\"0000:2d:00.0\"]\nasleep = { kind = \"steps\", points = [[0, 1], [1e6, 0]] }\n");
   settle();
-  ASSERT_EQ(catalog_.devices.size(), 2u);
-  EXPECT_EQ(catalog_.devices[1].id, "0000:2d:00.0");
+  ASSERT_EQ(catalog.devices.size(), 2u);
+  EXPECT_EQ(catalog.devices[1].id, "0000:2d:00.0");
   EXPECT_EQ(value(MetricId::gpu_asleep, 1), 1);
   EXPECT_EQ(find(MetricId::gpu_utilization, 1), -1);
   EXPECT_TRUE(is_absent(MetricId::gpu_utilization, 1));
   // The other one's calls only.
-  const uint64_t before = calls("gpu_metrics");
+  const uint64_t before = calls_of("gpu_metrics");
   ASSERT_EQ(poll(1), PollResult::ok);
-  EXPECT_EQ(calls("gpu_metrics"), before + 1);
-  EXPECT_TRUE(calls_.errors().empty());
+  EXPECT_EQ(calls_of("gpu_metrics"), before + 1);
+  EXPECT_TRUE(calls.errors().empty());
 
   // It wakes: then it is asked what it can tell.
   const size_t at = devices_.find("points = [[0, 1]");
@@ -284,7 +212,7 @@ TEST_F(AmdgpuSimulated, ASleepingDeviceIsNotTouched) {
   EXPECT_EQ(value(MetricId::gpu_asleep, 1), 1);
   EXPECT_EQ(state(MetricId::gpu_memory_limit, 1), State::not_ready);
   EXPECT_EQ(state(MetricId::gpu_utilization, 1), State::not_ready);
-  EXPECT_TRUE(calls_.errors().empty());
+  EXPECT_TRUE(calls.errors().empty());
 }
 
 TEST_F(AmdgpuSimulated, GarbageIsNoReading) {
@@ -296,7 +224,7 @@ TEST_F(AmdgpuSimulated, GarbageIsNoReading) {
     const double speed = value(MetricId::pcie_generation, 0, {{AttributeId::which, "current"}});
     EXPECT_TRUE(std::isnan(speed) || (speed >= 1 && speed <= 7)) << speed;
   }
-  EXPECT_GT(calls_.errors().at("malformed"), 0u);
+  EXPECT_GT(calls.errors().at("malformed"), 0u);
   write("[[fault]]\nvendor = \"amd\"\nkind = \"garbage\"\nfile = \"temp1_input\"\n");
   for (int i = 0; i < 20; ++i) {
     (void)poll();
@@ -314,29 +242,29 @@ TEST_F(AmdgpuSimulated, ADeviceThatFallsOffTheBusHasFailed) {
   EXPECT_EQ(value(MetricId::hw_status, 0, {{AttributeId::hw_state, "failed"}}), 1);
   EXPECT_EQ(state(MetricId::gpu_utilization, 0), State::error);
   (void)poll(1);
-  ASSERT_EQ(events_.size(), 1u);
-  EXPECT_EQ(events_[0].code, "device_lost");
-  EXPECT_EQ(events_[0].device_id, "amd-2af17d39c0185500");
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].code, "device_lost");
+  EXPECT_EQ(events[0].device_id, "amd-2af17d39c0185500");
 }
 
 TEST_F(AmdgpuSimulated, ADeviceThatGoesIsGone) {
   machine(kRadeon + "[[amd]]\nname = \"Other\"\nmemory.total_mib = 100\npci.addresses = [\"0000:2d:00.0\"]\n");
   settle();
-  ASSERT_EQ(catalog_.devices.size(), 2u);
+  ASSERT_EQ(catalog.devices.size(), 2u);
   write("[[fault]]\nvendor = \"amd\"\nkind = \"gone\"\ndevice = 1\n");
   EXPECT_EQ(poll(), PollResult::rediscover);
   settle();
-  EXPECT_EQ(catalog_.devices.size(), 1u);
+  EXPECT_EQ(catalog.devices.size(), 1u);
   write("");
   EXPECT_EQ(poll(), PollResult::rediscover);
   settle();
-  EXPECT_EQ(catalog_.devices.size(), 2u);
+  EXPECT_EQ(catalog.devices.size(), 2u);
   write("[[fault]]\nvendor = \"amd\"\nkind = \"gone\"\n");
   (void)poll(1);
   EXPECT_EQ(poll(), PollResult::lost);
-  collector_->release();
+  collector->release();
   EXPECT_EQ(discover(), Code::absent);
-  EXPECT_EQ(message_, "no AMD GPU on the PCI bus");
+  EXPECT_EQ(error.message(), "no AMD GPU on the PCI bus");
 }
 
 TEST_F(AmdgpuSimulated, ADriverThatIsUnloadedIsAbsent) {
@@ -346,9 +274,9 @@ TEST_F(AmdgpuSimulated, ADriverThatIsUnloadedIsAbsent) {
   (void)poll(1);
   EXPECT_EQ(value(MetricId::hw_status, 0, {{AttributeId::hw_state, "failed"}}), 1);
   (void)poll();
-  collector_->release();
+  collector->release();
   EXPECT_EQ(discover(), Code::absent);
-  EXPECT_NE(message_.find("answers for none of them"), std::string::npos) << message_;
+  EXPECT_NE(error.message().find("answers for none of them"), std::string::npos) << error.message();
   write("");
   settle();
   EXPECT_EQ(value(MetricId::power, 0), 200);
@@ -387,10 +315,10 @@ occupancy = 25
 TEST_F(AmdgpuSimulated, PartitionsAreDevicesOnOneAddress) {
   machine(kInstinct);
   settle();
-  ASSERT_EQ(catalog_.devices.size(), 9u);
-  EXPECT_EQ(catalog_.devices[0].type, DeviceType::gpu);
+  ASSERT_EQ(catalog.devices.size(), 9u);
+  EXPECT_EQ(catalog.devices[0].type, DeviceType::gpu);
   for (int part = 0; part < 8; ++part) {
-    const Device& device = catalog_.devices[static_cast<size_t>(part + 1)];
+    const Device& device = catalog.devices[static_cast<size_t>(part + 1)];
     EXPECT_EQ(device.type, DeviceType::gpu_partition);
     EXPECT_EQ(device.parent, 0);
     EXPECT_EQ(device.id, "amd-5d2c81a0b9e40010/partition" + std::to_string(part));
@@ -459,7 +387,7 @@ TEST_F(AmdgpuSimulated, EveryRevisionIsReadAsItWasWritten) {
       EXPECT_NEAR(value(MetricId::gpu_utilization, 0, {{AttributeId::gpu_task, "general"}}), 0.5, 1e-9);
     }
     bool told = false;
-    for (const auto& [name, fact] : catalog_.facts) told = told || (name == "gpu_metrics" && fact == revision);
+    for (const auto& [name, fact] : catalog.facts) told = told || (name == "gpu_metrics" && fact == revision);
     EXPECT_TRUE(told);
   }
 }
@@ -474,11 +402,11 @@ TEST_F(AmdgpuSimulated, TheShippedMachines) {
     fs::remove_all(root_ + "/sys");
     shipped(one.name);
     settle();
-    EXPECT_EQ(catalog_.devices.size(), one.devices);
-    for (size_t i = 0; i < frame_.states.size(); ++i)
-      EXPECT_TRUE(frame_.states[i] == State::ok || frame_.states[i] == State::not_ready)
-          << info(catalog_.series[i].metric).name << " " << to_string(frame_.states[i]);
-    EXPECT_TRUE(calls_.errors().empty());
+    EXPECT_EQ(catalog.devices.size(), one.devices);
+    for (size_t i = 0; i < frame.states.size(); ++i)
+      EXPECT_TRUE(frame.states[i] == State::ok || frame.states[i] == State::not_ready)
+          << info(catalog.series[i].metric).name << " " << to_string(frame.states[i]);
+    EXPECT_TRUE(calls.errors().empty());
   }
 }
 
@@ -487,29 +415,7 @@ TEST_F(AmdgpuSimulated, TheShippedMachines) {
 class UnderTheSimulatedKernel : public testing::TestWithParam<const char*> {};
 
 TEST_P(UnderTheSimulatedKernel, Run) {
-  const std::string library = kSimulator + "libaccelmon-kernel.so";
-  if (!fs::exists(library)) GTEST_SKIP() << library << " is not built";
-  const fs::path folder = fs::path(testing::TempDir()) / ("accelmon-amdgpu-" + std::to_string(::getpid()));
-  fs::create_directories(folder / "root");
-  const std::string command =
-      "cd / && LD_PRELOAD='" + library + "' ASAN_OPTIONS=verify_asan_link_order=0:detect_leaks=0 ACCELMON_SIM_ROOT='" +
-      (folder / "root").string() + "' ACCELMON_SCENARIO='" + (folder / "machine.toml").string() +
-      "' exec /proc/self/exe --gtest_filter='AmdgpuSimulated." + GetParam() + "' 2>&1";
-  // Not /bin/sh's executable but ours.
-  char self[4096];
-  const ssize_t n = ::readlink("/proc/self/exe", self, sizeof self);
-  ASSERT_GT(n, 0);
-  std::string mine = command;
-  mine.replace(mine.find("/proc/self/exe"), 14, "'" + std::string(self, static_cast<size_t>(n)) + "'");
-  FILE* pipe = ::popen(mine.c_str(), "r");
-  ASSERT_NE(pipe, nullptr);
-  std::string said;
-  char buffer[4096];
-  for (size_t got = 0; (got = ::fread(buffer, 1, sizeof buffer, pipe)) > 0;) said.append(buffer, got);
-  const int status = ::pclose(pipe);
-  fs::remove_all(folder);
-  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << said;
-  EXPECT_NE(said.find("[  PASSED  ] 1 test"), std::string::npos) << said;
+  for_test::run_under_simulated_kernel(std::string("AmdgpuSimulated.") + GetParam());
 }
 
 INSTANTIATE_TEST_SUITE_P(Amdgpu, UnderTheSimulatedKernel,

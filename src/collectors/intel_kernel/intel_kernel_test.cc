@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "base/counted_new_for_test.h"
+#include "collectors/collector_rig_for_test.h"
 #include "collectors/intel_kernel/intel_kernel_collector.h"
 #include "collectors/intel_kernel/intel_pmu.h"
 #include "collectors/intel_kernel/intel_sources.h"
@@ -89,20 +90,10 @@ TEST(IntelThrottling, NamesReasonsAsTheVocabularyDoes) {
   EXPECT_EQ(name("of_tomorrow"), "other");
 }
 
-struct IntelTree : testing::Test {
-  IntelTree() {
-    std::string pattern = (fs::temp_directory_path() / "accelmon_intel_XXXXXX").string();
-    root = ::mkdtemp(pattern.data());
-    fs::create_directories(root / "proc");
-  }
-  ~IntelTree() override {
-    collector.reset();
-    fs::remove_all(root);
-  }
-  void write(const std::string& path, const std::string& text) {
-    fs::create_directories((root / path).parent_path());
-    std::ofstream(root / path, std::ios::trunc) << text << "\n";
-  }
+struct IntelTree : testing::Test, for_test::TemporaryTree, for_test::CollectorRig {
+  IntelTree() : TemporaryTree("intel") { fs::create_directories(root / "proc"); }
+  ~IntelTree() override { collector.reset(); }
+  void write(const std::string& path, const std::string& text) { TemporaryTree::write(path, text + "\n"); }
   std::string plant(const std::string& address, const char* driver, const char* device) {
     const std::string folder = "sys/bus/pci/devices/" + address + "/";
     write(folder + "vendor", "0x8086");
@@ -113,25 +104,15 @@ struct IntelTree : testing::Test {
     fs::create_symlink("../../devices/" + address, root / "sys/bus/pci/drivers" / driver / address);
     return folder;
   }
-  bool discover() {
+  Result<Catalog> discover() {
     if (collector == nullptr)
       collector = make_intel_kernel_collector(CollectorContext{calls,
                                                                clock,
                                                                {{"sysfs", (root / "sys").string()},
                                                                 {"procfs", (root / "proc").string()},
                                                                 {"devfs", (root / "dev").string()}}});
-    Result<Catalog> found = collector->discover();
-    if (!found) {
-      error = found.error();
-      return false;
-    }
-    catalog = std::move(*found);
-    EXPECT_TRUE(validate(catalog).ok()) << validate(catalog).message();
-    frame = Frame();
-    frame.resize(catalog.series.size());
-    return true;
+    return CollectorRig::discover();
   }
-  PollResult poll(uint8_t due = 7) { return collector->poll({due}, frame, events); }
   State state(MetricId metric, std::vector<Attribute> attributes = {}, int device = 0) const {
     const int i = find_series(catalog, metric, device, std::move(attributes));
     return i < 0 ? State::unsupported : frame.states[static_cast<size_t>(i)];
@@ -148,15 +129,6 @@ struct IntelTree : testing::Test {
         reasons += std::string(to_string(absence.state)) + ": " + absence.reason + "\n";
     return reasons;
   }
-
-  fs::path root;
-  ManualClock clock;
-  CallMeter calls{clock};
-  std::unique_ptr<Collector> collector;
-  Catalog catalog;
-  Frame frame;
-  std::vector<Event> events;
-  Status error;
 };
 
 TEST_F(IntelTree, SaysWhyThereIsNothing) {

@@ -4,18 +4,12 @@
 // its own that UnderTheSimulatedKernel starts; run directly they are skipped.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <chrono>
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
-#include <thread>
 
 #include "collectors/intel_kernel/intel_kernel_collector.h"
+#include "collectors/simulated_kernel_for_test.h"
 #include "model/catalog.h"
 
 namespace accelmon {
@@ -24,109 +18,46 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-const std::string kSimulator = ACCELMON_BUILD_DIR "/lib/accelmon/simulator/";
 constexpr double kMiB = 1048576;
 
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value != nullptr ? value : "";
-}
-
-class IntelKernelSimulated : public testing::Test {
+class IntelKernelSimulated : public for_test::SimulatedKernel {
  protected:
-  void SetUp() override {
-    root_ = environment("ACCELMON_SIM_ROOT");
-    scenario_ = environment("ACCELMON_SCENARIO");
-    if (root_.empty()) GTEST_SKIP() << "UnderTheSimulatedKernel runs it";
-  }
+  IntelKernelSimulated() : SimulatedKernel(&make_intel_kernel_collector) {}
 
-  void machine(const std::string& devices) {
-    devices_ = "[scenario]\nname = \"test\"\n" + devices;
-    write("");
-    lay_out();
-  }
-  void shipped(const std::string& name) {
-    std::ifstream in(std::string(ACCELMON_SOURCE_DIR "/simulator/scenarios/") + name + ".toml");
-    std::stringstream text;
-    text << in.rdbuf();
-    devices_ = text.str();
-    write("");
-    lay_out();
-  }
-  // Faults come and go by writing the file again; the kernel looks at it every 100 ms.
-  void write(const std::string& faults) {
-    std::ofstream(scenario_ + ".new") << devices_ << faults;
-    fs::rename(scenario_ + ".new", scenario_);
-    pause(150);
-  }
-  void lay_out() {
-    const std::string command =
-        "LD_PRELOAD= ASAN_OPTIONS= '" + kSimulator + "lay-out-tree' '" + scenario_ + "' '" + root_ + "'";
-    ASSERT_EQ(std::system(command.c_str()), 0) << command;
-    collector_ = make_intel_kernel_collector(CollectorContext{
-        calls_, real_clock(), {{"sysfs", root_ + "/sys"}, {"procfs", root_ + "/proc"}, {"devfs", root_ + "/dev"}}});
-  }
-  bool discover() {
-    Result<Catalog> found = collector_->discover();
-    if (!found) {
-      message_ = found.error().message();
-      return false;
-    }
-    catalog_ = std::move(*found);
-    EXPECT_TRUE(validate(catalog_).ok()) << validate(catalog_).message();
-    frame_ = Frame();
-    frame_.resize(catalog_.series.size());
-    return true;
-  }
-  PollResult poll(uint8_t due = 7) { return collector_->poll(PollRequest{due}, frame_, events_); }
-  static void pause(int milliseconds) { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds)); }
   void settle() {
-    ASSERT_TRUE(discover()) << message_;
+    ASSERT_TRUE(discover()) << error.message();
     poll();
     pause(300);
     EXPECT_EQ(poll(), PollResult::ok);
   }
 
-  int device(const std::string& id) const {
-    for (size_t i = 0; i < catalog_.devices.size(); ++i)
-      if (catalog_.devices[i].id == id) return static_cast<int>(i);
-    ADD_FAILURE() << "no device " << id;
-    return -1;
-  }
   int find(MetricId metric, int on, std::vector<Attribute> attributes = {}) const {
-    return find_series(catalog_, metric, on, std::move(attributes));
+    return find_series(catalog, metric, on, std::move(attributes));
   }
   State state(MetricId metric, int on, std::vector<Attribute> attributes = {}) const {
     const int i = find(metric, on, std::move(attributes));
-    return i < 0 ? State::unsupported : frame_.states[static_cast<size_t>(i)];
+    return i < 0 ? State::unsupported : frame.states[static_cast<size_t>(i)];
   }
   double value(MetricId metric, int on, std::vector<Attribute> attributes = {}) const {
     const int i = find(metric, on, std::move(attributes));
     EXPECT_GE(i, 0) << info(metric).name << " has no series";
     if (i < 0) return std::nan("");
-    EXPECT_EQ(frame_.states[static_cast<size_t>(i)], State::ok)
-        << info(metric).name << ": " << to_string(frame_.states[static_cast<size_t>(i)]);
-    return frame_.values[static_cast<size_t>(i)];
+    EXPECT_EQ(frame.states[static_cast<size_t>(i)], State::ok)
+        << info(metric).name << ": " << to_string(frame.states[static_cast<size_t>(i)]);
+    return frame.values[static_cast<size_t>(i)];
   }
   int count(MetricId metric, int on) const {
     int n = 0;
-    for (const Series& series : catalog_.series) n += series.metric == metric && series.device == on ? 1 : 0;
+    for (const Series& series : catalog.series) n += series.metric == metric && series.device == on ? 1 : 0;
     return n;
   }
   std::string why(MetricId metric, int on) const {
     std::string reasons;
-    for (const Absence& absence : catalog_.absences)
+    for (const Absence& absence : catalog.absences)
       if (absence.metric == metric && absence.device == on)
         reasons += std::string(to_string(absence.state)) + ": " + absence.reason + "\n";
     return reasons;
   }
-
-  std::string root_, scenario_, devices_, message_;
-  CallMeter calls_{real_clock()};
-  std::unique_ptr<Collector> collector_;
-  Catalog catalog_;
-  Frame frame_;
-  std::vector<Event> events_;
 };
 
 std::vector<Attribute> engine(const char* kind, const char* number) {
@@ -178,8 +109,8 @@ render = 10
 TEST_F(IntelKernelSimulated, ReadsWhatXeTells) {
   machine(board("xe"));
   settle();
-  ASSERT_EQ(catalog_.devices.size(), 1u);
-  const Device& gpu = catalog_.devices[0];
+  ASSERT_EQ(catalog.devices.size(), 1u);
+  const Device& gpu = catalog.devices[0];
   EXPECT_EQ(gpu.id, "0000:4d:00.0");
   EXPECT_EQ(gpu.index, "0");
   EXPECT_EQ(gpu.vendor, "intel");
@@ -228,7 +159,7 @@ TEST_F(IntelKernelSimulated, ReadsWhatXeTells) {
   EXPECT_EQ(value(MetricId::hw_status, 0, {{AttributeId::hw_state, "ok"}}), 1);
   EXPECT_EQ(value(MetricId::gpu_asleep, 0), 0);
   EXPECT_EQ(value(MetricId::device_info, 0), 1);
-  EXPECT_TRUE(calls_.errors().empty());
+  EXPECT_TRUE(calls.errors().empty());
 }
 
 TEST_F(IntelKernelSimulated, ReadsWhatI915Tells) {
@@ -246,7 +177,7 @@ TEST_F(IntelKernelSimulated, ReadsWhatI915Tells) {
   EXPECT_EQ(value(MetricId::clock_frequency, 0, {kGraphics}), 1.2e9);
   EXPECT_EQ(value(MetricId::throttle_active, 0, {reason("power_cap")}), 1);
   EXPECT_EQ(value(MetricId::process_memory, 0, {{AttributeId::process_pid, "7002"}}), 600 * kMiB);
-  EXPECT_TRUE(calls_.errors().empty());
+  EXPECT_TRUE(calls.errors().empty());
 }
 
 // All processes can be seen, and nothing of the rest: the clients stand in for what the driver keeps back.
@@ -288,11 +219,11 @@ TEST_F(IntelKernelSimulated, WithoutRightsNothingIsMadeUp) {
 TEST_F(IntelKernelSimulated, TilesAreDevices) {
   shipped("pvc");
   settle();
-  ASSERT_EQ(catalog_.devices.size(), 12u);
+  ASSERT_EQ(catalog.devices.size(), 12u);
   const int gpu = device("0000:29:00.0"), tile = device("0000:29:00.0/tile1");
-  EXPECT_EQ(catalog_.devices[static_cast<size_t>(tile)].type, DeviceType::gpu_partition);
-  EXPECT_EQ(catalog_.devices[static_cast<size_t>(tile)].parent, gpu);
-  EXPECT_EQ(catalog_.devices[static_cast<size_t>(tile)].index, "0:1");
+  EXPECT_EQ(catalog.devices[static_cast<size_t>(tile)].type, DeviceType::gpu_partition);
+  EXPECT_EQ(catalog.devices[static_cast<size_t>(tile)].parent, gpu);
+  EXPECT_EQ(catalog.devices[static_cast<size_t>(tile)].index, "0:1");
   EXPECT_EQ(value(MetricId::gpu_memory_limit, tile), 65536 * kMiB);
   EXPECT_EQ(value(MetricId::gpu_memory_limit, gpu), 2 * 65536 * kMiB);
   EXPECT_EQ(value(MetricId::gpu_memory_usage, gpu), 2 * (54000 + 190) * kMiB);
@@ -304,23 +235,23 @@ TEST_F(IntelKernelSimulated, TilesAreDevices) {
   EXPECT_EQ(value(MetricId::clock_limit, tile, {kGraphics}), 1.6e9);
   EXPECT_THAT(why(MetricId::clock_frequency, gpu), HasSubstr("each tile"));
   EXPECT_EQ(value(MetricId::throttle_active, gpu, {reason("power_cap")}), 0);
-  EXPECT_TRUE(calls_.errors().empty());
+  EXPECT_TRUE(calls.errors().empty());
 }
 
 TEST_F(IntelKernelSimulated, TheShippedWorkstation) {
   shipped("battlemage");
   settle();
-  ASSERT_EQ(catalog_.devices.size(), 2u);
+  ASSERT_EQ(catalog.devices.size(), 2u);
   const int gpu = device("0000:03:00.0");
-  for (size_t i = 0; i < frame_.states.size(); ++i)
-    EXPECT_EQ(frame_.states[i], State::ok) << info(catalog_.series[i].metric).name;
+  for (size_t i = 0; i < frame.states.size(); ++i)
+    EXPECT_EQ(frame.states[i], State::ok) << info(catalog.series[i].metric).name;
   EXPECT_EQ(value(MetricId::gpu_memory_usage, gpu), (17600 + 160) * kMiB);
   EXPECT_EQ(value(MetricId::process_memory, gpu, {{AttributeId::process_pid, "5120"}}), 17600 * kMiB);
   const double watts = value(MetricId::power, gpu, {{AttributeId::power_scope, "gpu"}});
   EXPECT_GE(watts, 14);
   EXPECT_LE(watts, 186);
   EXPECT_GE(value(MetricId::energy, gpu), 258000);
-  EXPECT_TRUE(calls_.errors().empty());
+  EXPECT_TRUE(calls.errors().empty());
 }
 
 TEST_F(IntelKernelSimulated, ADeviceThatIsLostHasFailedAndComesBack) {
@@ -333,14 +264,14 @@ TEST_F(IntelKernelSimulated, ADeviceThatIsLostHasFailedAndComesBack) {
   EXPECT_EQ(state(MetricId::temperature, 0, {kOnGpu}), State::error);
   EXPECT_EQ(state(MetricId::gpu_memory_usage, 0), State::error);
   EXPECT_EQ(state(MetricId::gpu_utilization, 0, {kGeneral}), State::error);
-  ASSERT_EQ(events_.size(), 1u);
-  EXPECT_EQ(events_[0].code, "device_lost");
-  EXPECT_EQ(events_[0].device_id, "0000:4d:00.0");
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].code, "device_lost");
+  EXPECT_EQ(events[0].device_id, "0000:4d:00.0");
   poll();
-  EXPECT_EQ(events_.size(), 1u);
+  EXPECT_EQ(events.size(), 1u);
   write("");
   poll();
-  EXPECT_EQ(events_.back().code, "device_back");
+  EXPECT_EQ(events.back().code, "device_back");
   EXPECT_EQ(state(MetricId::power, 0, {{AttributeId::power_scope, "gpu"}}), State::not_ready);
   pause(300);
   EXPECT_EQ(poll(), PollResult::ok);
@@ -363,13 +294,13 @@ TEST_F(IntelKernelSimulated, OneBadFileHarmsNoOther) {
     EXPECT_EQ(state(MetricId::temperature, 0, {kOnGpu}), State::error);
     EXPECT_EQ(value(MetricId::temperature, 0, {kOnMemory}), 65);
     const int watts = find(MetricId::power, 0, {{AttributeId::power_scope, "gpu"}});
-    if (frame_.states[static_cast<size_t>(watts)] == State::ok)
-      most = std::max(most, frame_.values[static_cast<size_t>(watts)]);
+    if (frame.states[static_cast<size_t>(watts)] == State::ok)
+      most = std::max(most, frame.values[static_cast<size_t>(watts)]);
     EXPECT_NEAR(value(MetricId::power, 0, {{AttributeId::power_scope, "package"}}), 80, 20);
   }
   EXPECT_LE(most, 5000);
   EXPECT_EQ(value(MetricId::hw_status, 0, {{AttributeId::hw_state, "ok"}}), 1);
-  EXPECT_GE(calls_.errors().at("EIO"), 12u);
+  EXPECT_GE(calls.errors().at("EIO"), 12u);
   write("");
   poll();
   EXPECT_EQ(value(MetricId::temperature, 0, {kOnGpu}), 55);
@@ -384,11 +315,11 @@ TEST_F(IntelKernelSimulated, FrozenCountersAreNotBusy) {
   poll();
   const int share = find(MetricId::gpu_engine_utilization, 0, engine("compute", "1"));
   // The last answer stands for two seconds, and is none after that.
-  EXPECT_TRUE(frame_.states[static_cast<size_t>(share)] != State::ok ||
-              std::abs(frame_.values[static_cast<size_t>(share)] - 0.8) < 0.01);
+  EXPECT_TRUE(frame.states[static_cast<size_t>(share)] != State::ok ||
+              std::abs(frame.values[static_cast<size_t>(share)] - 0.8) < 0.01);
   pause(2300);
   poll();
-  EXPECT_EQ(frame_.states[static_cast<size_t>(share)], State::not_ready);
+  EXPECT_EQ(frame.states[static_cast<size_t>(share)], State::not_ready);
 }
 
 TEST_F(IntelKernelSimulated, ProcessesThatEndAreForgotten) {
@@ -417,7 +348,7 @@ TEST_F(IntelKernelSimulated, NothingIsKeptOpenAfterRelease) {
     return n;
   };
   const size_t before = descriptors();
-  collector_->release();
+  collector->release();
   EXPECT_LE(descriptors() + 30, before);
   ASSERT_TRUE(discover());
   poll();
@@ -431,26 +362,7 @@ TEST_F(IntelKernelSimulated, NothingIsKeptOpenAfterRelease) {
 class UnderTheSimulatedKernel : public testing::TestWithParam<const char*> {};
 
 TEST_P(UnderTheSimulatedKernel, Run) {
-  const std::string library = kSimulator + "libaccelmon-kernel.so";
-  if (!fs::exists(library)) GTEST_SKIP() << library << " is not built";
-  const fs::path folder = fs::path(testing::TempDir()) / ("accelmon-intel-" + std::to_string(::getpid()));
-  fs::create_directories(folder / "root");
-  char self[4096];
-  const ssize_t n = ::readlink("/proc/self/exe", self, sizeof self);
-  ASSERT_GT(n, 0);
-  const std::string command =
-      "cd / && LD_PRELOAD='" + library + "' ASAN_OPTIONS=verify_asan_link_order=0:detect_leaks=0 ACCELMON_SIM_ROOT='" +
-      (folder / "root").string() + "' ACCELMON_SCENARIO='" + (folder / "machine.toml").string() + "' exec '" +
-      std::string(self, static_cast<size_t>(n)) + "' --gtest_filter='IntelKernelSimulated." + GetParam() + "' 2>&1";
-  FILE* const pipe = ::popen(command.c_str(), "r");
-  ASSERT_NE(pipe, nullptr);
-  std::string said;
-  char buffer[4096];
-  for (size_t got = 0; (got = ::fread(buffer, 1, sizeof buffer, pipe)) > 0;) said.append(buffer, got);
-  const int status = ::pclose(pipe);
-  fs::remove_all(folder);
-  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << said;
-  EXPECT_NE(said.find("[  PASSED  ] 1 test"), std::string::npos) << said;
+  for_test::run_under_simulated_kernel(std::string("IntelKernelSimulated.") + GetParam());
 }
 
 INSTANTIATE_TEST_SUITE_P(Intel, UnderTheSimulatedKernel,

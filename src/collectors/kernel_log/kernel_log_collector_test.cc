@@ -12,6 +12,7 @@
 #include <fstream>
 
 #include "base/counted_new_for_test.h"
+#include "collectors/collector_rig_for_test.h"
 #include "collectors/kernel_log/kernel_log_internal.h"
 
 namespace accelmon::kernel_log {
@@ -49,20 +50,15 @@ ssize_t fake_read(int, void* out, size_t size) {
   return static_cast<ssize_t>(n);
 }
 
-struct KernelLog : testing::Test {
-  KernelLog() {
+struct KernelLog : testing::Test, for_test::TemporaryTree, for_test::CollectorRig {
+  KernelLog() : TemporaryTree("kmsg") {
     g_answers.clear();
     g_open_error = 0;
     g_suspended = 0;
-    std::string pattern = (fs::temp_directory_path() / "accelmon_kmsg_XXXXXX").string();
-    root = ::mkdtemp(pattern.data());
     options = {{"procfs", (root / "proc").string()}, {"sysfs", (root / "sys").string()}};
     clock.advance(1000 * kSecond);
   }
-  ~KernelLog() override {
-    collector.reset();
-    fs::remove_all(root);
-  }
+  ~KernelLog() override { collector.reset(); }
   void write(const std::string& path, const std::string& text, bool append = false) {
     fs::create_directories((root / path).parent_path());
     std::ofstream(root / path, append ? std::ios::app : std::ios::trunc) << text;
@@ -81,12 +77,7 @@ struct KernelLog : testing::Test {
       system.suspended = [] { return g_suspended; };
       collector = make_collector(CollectorContext{calls, clock, options}, system);
     }
-    Result<Catalog> found = collector->discover();
-    if (!found) return found;
-    EXPECT_TRUE(validate(*found).ok()) << validate(*found).message();
-    catalog = *found;
-    frame.resize(catalog.series.size());
-    return found;
+    return CollectorRig::discover();
   }
   PollResult poll() {
     events.clear();
@@ -101,14 +92,7 @@ struct KernelLog : testing::Test {
     return -2;
   }
 
-  fs::path root;
   std::map<std::string, std::string, std::less<>> options;
-  ManualClock clock;
-  CallMeter calls{clock};
-  std::unique_ptr<Collector> collector;
-  Catalog catalog;
-  Frame frame;
-  std::vector<Event> events;
   int sequence = 0;
 };
 

@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "base/text.h"
+#include "collectors/collector_rig_for_test.h"
 #include "collectors/nvidia_smi/child_process.h"
 
 namespace accelmon::nvidia_smi {
@@ -23,16 +24,11 @@ std::string content(const fs::path& path) {
   return std::string(std::istreambuf_iterator<char>(in), {});
 }
 
-struct NvidiaSmi : testing::Test {
-  NvidiaSmi() {
-    std::string pattern = (fs::temp_directory_path() / "accelmon_smi_XXXXXX").string();
-    root = ::mkdtemp(pattern.data());
+struct NvidiaSmi : testing::Test, for_test::TemporaryTree, for_test::CollectorRig {
+  NvidiaSmi() : TemporaryTree("smi") {
     options = {{"library", (root / "libnvidia-ml.so.1").string()}, {"program", (root / "smi").string()}};
   }
-  ~NvidiaSmi() override {
-    collector.reset();
-    fs::remove_all(root);
-  }
+  ~NvidiaSmi() override { collector.reset(); }
 
   // A script; $HERE is its folder.
   void program(const std::string& body) {
@@ -52,12 +48,7 @@ struct NvidiaSmi : testing::Test {
 
   Result<Catalog> discover() {
     if (collector == nullptr) collector = make_nvidia_smi_collector(CollectorContext{calls, clock, options});
-    Result<Catalog> found = collector->discover();
-    if (!found) return found;
-    EXPECT_TRUE(validate(*found).ok()) << validate(*found).message();
-    catalog = *found;
-    frame.resize(catalog.series.size());
-    return found;
+    return CollectorRig::discover();
   }
   // As the collector's process does: it sets the times before it asks.
   PollResult poll(uint8_t due = 7) {
@@ -84,14 +75,7 @@ struct NvidiaSmi : testing::Test {
     return "";
   }
 
-  fs::path root;
   std::map<std::string, std::string, std::less<>> options;
-  ManualClock clock;
-  CallMeter calls{clock};
-  std::unique_ptr<Collector> collector;
-  Catalog catalog;
-  Frame frame;
-  std::vector<Event> events;
 };
 
 TEST_F(NvidiaSmi, ReadsAnH100) {

@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "base/counted_new_for_test.h"
+#include "collectors/collector_rig_for_test.h"
 #include "model/catalog.h"
 
 namespace accelmon {
@@ -17,21 +18,10 @@ namespace fs = std::filesystem;
 using testing::Contains;
 using testing::HasSubstr;
 
-struct Presence : testing::Test {
-  Presence() {
-    std::string pattern = (fs::temp_directory_path() / "accelmon_presence_XXXXXX").string();
-    root = ::mkdtemp(pattern.data());
-  }
-  ~Presence() override {
-    collector.reset();
-    fs::remove_all(root);
-  }
+struct Presence : testing::Test, for_test::TemporaryTree, for_test::CollectorRig {
+  Presence() : TemporaryTree("presence") {}
+  ~Presence() override { collector.reset(); }
   fs::path folder(const std::string& address) const { return root / "bus/pci/devices" / address; }
-  // Into the file that is there, so that a kept descriptor sees it.
-  static void write(const fs::path& path, const std::string& text) {
-    fs::create_directories(path.parent_path());
-    std::ofstream(path, std::ios::trunc) << text;
-  }
   void plant(const std::string& address, const std::string& vendor, const std::string& device,
              const std::string& driver, const std::string& kind = "0x030200") {
     write(folder(address) / "vendor", vendor + "\n");
@@ -44,25 +34,9 @@ struct Presence : testing::Test {
     fs::remove(folder(address) / "driver");
     if (!driver.empty()) fs::create_symlink("../../../bus/pci/drivers/" + driver, folder(address) / "driver");
   }
-  bool discover() {
+  Result<Catalog> discover() {
     if (collector == nullptr) collector = make_presence_collector({calls, clock, {{"sysfs", root.string()}}});
-    Result<Catalog> found = collector->discover();
-    if (!found) {
-      error = found.error();
-      return false;
-    }
-    catalog = std::move(*found);
-    EXPECT_TRUE(validate(catalog).ok()) << validate(catalog).message();
-    frame = Frame();
-    frame.resize(catalog.series.size());
-    return true;
-  }
-  PollResult poll(uint8_t due = 7) { return collector->poll({due}, frame, events); }
-  int device(const std::string& id) const {
-    for (size_t i = 0; i < catalog.devices.size(); ++i)
-      if (catalog.devices[i].id == id) return static_cast<int>(i);
-    ADD_FAILURE() << "no device " << id;
-    return -1;
+    return CollectorRig::discover();
   }
   // The reason that is 1, which is the only one; and the status.
   std::string said(const std::string& id) const {
@@ -75,15 +49,6 @@ struct Presence : testing::Test {
     }
     return text;
   }
-
-  fs::path root;
-  ManualClock clock;
-  CallMeter calls{clock};
-  std::unique_ptr<Collector> collector;
-  Catalog catalog;
-  Frame frame;
-  std::vector<Event> events;
-  Status error;
 };
 
 TEST_F(Presence, SaysWhyEachMayNotBeRead) {

@@ -14,6 +14,7 @@
 
 #include "base/counted_new_for_test.h"
 #include "base/text.h"
+#include "collectors/collector_rig_for_test.h"
 
 // Stands before the system's: fails for the file whose path ends in g_failing.
 static std::string g_failing;
@@ -42,15 +43,9 @@ std::string content(const fs::path& path) {
   return std::string(std::istreambuf_iterator<char>(in), {});
 }
 
-struct Sensors : testing::Test {
-  Sensors() {
-    std::string pattern = (fs::temp_directory_path() / "accelmon_sensors_XXXXXX").string();
-    root = ::mkdtemp(pattern.data());
-  }
-  ~Sensors() override {
-    collector.reset();
-    fs::remove_all(root);
-  }
+struct Sensors : testing::Test, for_test::TemporaryTree, for_test::CollectorRig {
+  Sensors() : TemporaryTree("sensors") {}
+  ~Sensors() override { collector.reset(); }
 
   void plant(const std::string& fixture) {
     const std::string text = content(kFixtures + fixture);
@@ -65,29 +60,10 @@ struct Sensors : testing::Test {
       }
     }
   }
-  // Into the file that is there, so that a kept descriptor sees it.
-  void write(const std::string& path, const std::string& text) {
-    fs::create_directories((root / path).parent_path());
-    std::ofstream(root / path, std::ios::trunc) << text;
-  }
-
   Result<Catalog> discover(std::map<std::string, std::string, std::less<>> options = {}) {
     options.emplace("sysfs", root.string());
     if (collector == nullptr) collector = make_sensors_collector(CollectorContext{calls, clock, std::move(options)});
-    Result<Catalog> found = collector->discover();
-    if (!found) return found;
-    EXPECT_TRUE(validate(*found).ok()) << validate(*found).message();
-    catalog = *found;
-    frame.resize(catalog.series.size());
-    return found;
-  }
-  PollResult poll(uint8_t due = 7) { return collector->poll(PollRequest{due}, frame, events); }
-
-  int device(const std::string& id) const {
-    for (size_t i = 0; i < catalog.devices.size(); ++i)
-      if (catalog.devices[i].id == id) return static_cast<int>(i);
-    ADD_FAILURE() << "no device " << id;
-    return -1;
+    return CollectorRig::discover();
   }
   size_t series(MetricId metric, const std::string& id, std::vector<Attribute> attributes = {}) const {
     const int i = find_series(catalog, metric, device(id), std::move(attributes));
@@ -119,14 +95,6 @@ struct Sensors : testing::Test {
       out += "absent " + std::string(info(one.metric).name) + " " + std::string(to_string(one.state)) + "\n";
     return out;
   }
-
-  fs::path root;
-  ManualClock clock;
-  CallMeter calls{clock};
-  std::unique_ptr<Collector> collector;
-  Catalog catalog;
-  Frame frame;
-  std::vector<Event> events;
 };
 
 TEST_F(Sensors, ServerAsInTheGoldenFile) {
@@ -213,14 +181,14 @@ TEST_F(Sensors, FailuresOfTheKernelAreStates) {
   ASSERT_NO_FATAL_FAILURE(plant("server.tree"));
   ASSERT_TRUE(discover());
   g_failing = "hwmon2/temp1_input";
-  for (const auto& [error, state] : {std::pair{EAGAIN, State::not_ready},
-                                     {ENODATA, State::not_ready},
-                                     {EIO, State::error},
-                                     {EACCES, State::no_permission},
-                                     {EOPNOTSUPP, State::unsupported}}) {
-    g_error = error;
+  for (const auto& [failure, state] : {std::pair{EAGAIN, State::not_ready},
+                                       {ENODATA, State::not_ready},
+                                       {EIO, State::error},
+                                       {EACCES, State::no_permission},
+                                       {EOPNOTSUPP, State::unsupported}}) {
+    g_error = failure;
     EXPECT_EQ(poll(), PollResult::ok);
-    EXPECT_EQ(frame.states[series(MetricId::temperature, "nvme0")], state) << error;
+    EXPECT_EQ(frame.states[series(MetricId::temperature, "nvme0")], state) << failure;
     EXPECT_EQ(frame.states[series(MetricId::temperature, "jc42-0-0018")], State::ok) << "one does not fail all";
   }
   g_error = ENODEV;
