@@ -256,6 +256,7 @@ class AgentImpl : public Agent {
       source.shows = slots_[i]->entry().shows;
       source.live = slots_[i]->state() == SlotState::running;
       source.reported = slots_[i]->reported();
+      source.let_go = slots_[i]->state() == SlotState::released;
       slots_[i]->view_into(source.view);
     }
     arbiter_.arbitrate(views_, fresh->monotonic, config_.poll.interval, fresh->monotonic - started_ > kSettled);
@@ -293,27 +294,29 @@ class AgentImpl : public Agent {
 
   unsigned control(std::string_view verb, std::string_view vendor, std::string& answer) {
     unsigned status = 404;
-    answer = "no collector of vendor '" + printable(vendor, 40) + "'";
+    answer.clear();
+    const auto say = [&](const std::string& text) { answer += (answer.empty() ? "" : "; ") + text; };
     {
       const std::lock_guard lock(mutex_);
       for (auto& slot : slots_) {
         if (slot->entry().vendor != vendor && slot->name() != vendor) continue;
         if (slot->state() == SlotState::disabled) {
-          status = 409;
-          answer = std::string(slot->name()) + " is switched off by the configuration";
+          if (status == 404) status = 409;
+          say(std::string(slot->name()) + " is switched off by the configuration");
           continue;
         }
         status = 200;
         if (verb == "release") {
           slot->release();
-          answer = std::string(slot->name()) + " is let go: its collector is stopping";
+          say(std::string(slot->name()) + " is let go: its collector is stopping");
         } else {
           slot->resume();
-          answer = std::string(slot->name()) + " is taken up again";
+          say(std::string(slot->name()) + " is taken up again");
         }
         log(LogLevel::info, slot->name(), verb == "release" ? "released on request" : "taken up again on request");
       }
     }
+    if (status == 404) answer = "no collector of vendor '" + printable(vendor, 40) + "'";
     wake();
     return status;
   }

@@ -191,8 +191,8 @@ void Arbiter::decide(std::span<ArbiterSource> sources, Nanos now, Nanos interval
   const bool all_reported =
       settled || std::all_of(sources.begin(), sources.end(), [](const ArbiterSource& s) { return s.reported; });
   for (Guest& guest : guests_) {
-    const bool read =
-        std::any_of(guest.readers.begin(), guest.readers.end(), [&](size_t reader) { return sources[reader].live; });
+    const bool read = std::any_of(guest.readers.begin(), guest.readers.end(),
+                                  [&](size_t reader) { return sources[reader].live || sources[reader].let_go; });
     const bool shown = !read && all_reported;
     if (shown == guest.shown) continue;
     guest.shown = shown;

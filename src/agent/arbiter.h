@@ -9,8 +9,9 @@
 //      but refusals for three intervals; the earlier is believed again after it has answered for ten.
 //   2. Devices with the same PCI address are the same. They carry the identity that the first source gives them, and
 //      keep it while that source is silent.
-//   3. A device of the presence check is shown only while no other source reads it, and not before every source has
-//      had its first say: it is then a device with hw.status failed and a reason instead of a missing row.
+//   3. A device of the presence check is shown only while no other source reads it or was let go on request, and not
+//      before every source has had its first say: it is then a device with hw.status failed and a reason instead of a
+//      missing row.
 //
 // Threads: used by the agent's loop. Cost: with nothing contested, a comparison of pointers; otherwise a look at the
 // contested readings and a copy of the frames that lose some. It allocates when a catalog or a decision changes.
@@ -39,6 +40,7 @@ enum class Shows : uint8_t {
 struct ArbiterSource {
   Shows shows = Shows::devices;
   bool live = false;      // its last frame is younger than three intervals
+  bool let_go = false;    // on request: its devices are nobody's loss
   bool reported = false;  // it has had its first say: a frame, or why there is none
   SourceView view;        // replaced by what is to be shown of it
 };

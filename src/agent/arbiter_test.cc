@@ -191,6 +191,10 @@ TEST(Arbiter, ADeviceOfTheBusIsShownWhileNobodyReadsItUnderTheNameThatItHad) {
   world[nvml].states[0] = State::stale;
   world.publish();
   EXPECT_EQ(world.shown(MetricId::hw_status), (Strings{"presence:GPU-1=1", "presence:0000:3b:00.0=1"}));
+  world[nvml].source.let_go = true;
+  world.publish();
+  EXPECT_EQ(world.shown(MetricId::hw_status), Strings{"presence:0000:3b:00.0=1"}) << "let go on request is no failure";
+  world[nvml].source.let_go = false;
   world[nvml].source.live = true;
   world[nvml].states[0] = State::ok;
   world.publish();

@@ -75,7 +75,7 @@ Line line_of(const Report& report, const ReportCollector& collector, size_t& dev
     return line;
   }
   if (collector.duration) line.cost = short_time(*collector.duration) + " per poll";
-  if (collector.vendor == "host") {
+  if (collector.is_host()) {
     line.what = report.hostname;
     line.detail = host_detail(report);
     return line;
@@ -93,6 +93,22 @@ Line line_of(const Report& report, const ReportCollector& collector, size_t& dev
   return line;
 }
 
+// Whether who starts the agent wants to see it: what reads something, what may be ill, and of each vendor that has
+// neither the first, which says why there is nothing.
+bool tells(const Report& report, const ReportCollector& collector) {
+  const auto shows = [&](const ReportCollector& one) {
+    return one.is_host() || std::any_of(report.devices.begin(), report.devices.end(),
+                                        [&](const ReportDevice& device) { return device.collector == one.name; });
+  };
+  if (shows(collector)) return true;
+  if (collector.state != "absent") return !collector.running();
+  const auto of_vendor = [&](const ReportCollector& one) { return one.vendor == collector.vendor; };
+  const auto first = std::find_if(report.collectors.begin(), report.collectors.end(), of_vendor);
+  const bool shown = std::any_of(report.collectors.begin(), report.collectors.end(),
+                                 [&](const ReportCollector& one) { return of_vendor(one) && shows(one); });
+  return !shown && &*first == &collector;
+}
+
 }  // namespace
 
 std::string render_banner(const Report& report, std::string_view scenario, std::string_view command) {
@@ -103,7 +119,8 @@ std::string render_banner(const Report& report, std::string_view scenario, std::
     out = "accelmon serves " + url_of(report) + "   (/metrics for Prometheus, Ctrl-C stops)\n\n";
   std::vector<Line> lines;
   size_t devices = 0;
-  for (const ReportCollector& collector : report.collectors) lines.push_back(line_of(report, collector, devices));
+  for (const ReportCollector& collector : report.collectors)
+    if (tells(report, collector)) lines.push_back(line_of(report, collector, devices));
   size_t vendor = 8;
   size_t what = 10;
   size_t detail = 20;
@@ -121,7 +138,7 @@ std::string render_banner(const Report& report, std::string_view scenario, std::
   if (!scenario.empty()) out += "\nThe accelerators are simulated: scenario " + printable(scenario, 100) + ".\n";
   // Not where a collector is stuck, silent or failing: there may be devices.
   const bool none = std::all_of(report.collectors.begin(), report.collectors.end(), [](const ReportCollector& one) {
-    return one.vendor == "host" || one.running() || one.state == "absent" || one.state == "disabled";
+    return one.is_host() || one.running() || one.state == "absent" || one.state == "disabled";
   });
   if (devices == 0 && none && scenario.empty())
     out += "\nNo accelerator here. To see what one looks like:  " + std::string(command) + " --simulate h100x8\n";

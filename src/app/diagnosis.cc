@@ -114,7 +114,7 @@ CollectorDiagnosis diagnose_one(const Report& report, const ReportCollector& col
         reasons.add(std::string(state_reason(value.state)), value.state, value.metric, index_of[device.id]);
   }
   // The document keeps what belongs to no device in one list; it is the host collector's.
-  if (collector.vendor == "host") {
+  if (collector.is_host()) {
     for (const ReportValue& value : report.host)
       if (value.value) read.insert(value.metric);
     for (const ReportValue& value : report.host)
@@ -277,9 +277,12 @@ std::string render_doctor(const Report& report, const Diagnosis& diagnosis, cons
   std::string out;
   if (report.sampled) out += "no agent running: sampled here\n\n";
   if (report.simulated) out += "the accelerators are simulated\n\n";
+  size_t label = 8;
+  for (const CollectorDiagnosis& one : diagnosis.collectors)
+    label = std::max(label, columns_of(report.label(*one.collector)));
   for (const CollectorDiagnosis& one : diagnosis.collectors) {
     const ReportCollector& collector = *one.collector;
-    hanging(out, left(collector.vendor, 9), headline(report, one), width);
+    hanging(out, left(report.label(collector), label + 1), headline(report, one), width);
     bool first = true;
     for (const auto& [name, value] : collector.facts) {
       // The headline tells these.
@@ -289,7 +292,7 @@ std::string render_doctor(const Report& report, const Diagnosis& diagnosis, cons
     }
     if (one.metrics != 0) {
       out += "  read      " + plural(one.metrics, "metric", "metrics");
-      if (collector.vendor != "host") out += " on " + plural(one.devices, "device", "devices");
+      if (!collector.is_host()) out += " on " + plural(one.devices, "device", "devices");
       out += "\n";
     }
     first = true;

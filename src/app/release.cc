@@ -9,18 +9,18 @@ namespace {
 
 int tell_agent(const Arguments& arguments, std::string_view what) {
   const std::string& vendor = arguments.words().front();
-  std::vector<std::string_view> known;
+  std::vector<std::string_view> known, vendors;
   for (const KnownCollector& one : known_collectors()) {
-    known.push_back(one.vendor);
-    if (one.name != one.vendor) known.push_back(one.name);
+    if (std::find(vendors.begin(), vendors.end(), one.vendor) == vendors.end()) vendors.push_back(one.vendor);
+    known.push_back(one.name);
   }
+  known.insert(known.end(), vendors.begin(), vendors.end());
   if (std::find(known.begin(), known.end(), vendor) == known.end()) {
     std::string text = "vendor '" + printable(vendor, 60) + "' is unknown";
     if (const auto near = nearest_word(vendor, known))
       return complain(text + "; did you mean '" + std::string(*near) + "'?", kWrongUse);
     text += ". Known:";
-    for (const KnownCollector& one : known_collectors())
-      text += (text.back() == ':' ? " " : ", ") + std::string(one.vendor);
+    for (const std::string_view one : vendors) text += (text.back() == ':' ? " " : ", ") + std::string(one);
     return complain(text + ".", kWrongUse);
   }
   int code = kFine;

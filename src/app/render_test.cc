@@ -71,6 +71,39 @@ TEST_F(Rendering, Banner) {
     EXPECT_EQ(render_banner(report(name), "", "accelmon serve"), file(std::string(name) + ".banner.txt")) << name;
 }
 
+// Two sources of a vendor, and sources that have nothing to say on this machine.
+TEST_F(Rendering, SeveralCollectorsOfOneVendor) {
+  const auto also = [](Report& report, const char* name, const char* vendor, const char* state, const char* message) {
+    ReportCollector one;
+    one.name = name;
+    one.vendor = vendor;
+    one.state = state;
+    one.message = message;
+    report.collectors.push_back(one);
+  };
+  Report one = report("healthy");
+  const std::string alone = render_banner(one, "", "accelmon serve");
+  also(one, "sensors", "host", "absent", "no sensor");
+  also(one, "nvidia_smi", "nvidia", "absent", "NVML is there");
+  also(one, "kernel_log", "host", "running", "");
+  EXPECT_EQ(render_banner(one, "", "accelmon serve"), alone) << "they add nothing to what is read";
+  also(one, "level_zero", "intel", "absent", "no loader");
+  also(one, "intel_kernel", "intel", "absent", "no Intel GPU");
+  const std::string more = render_banner(one, "", "accelmon serve");
+  EXPECT_NE(more.find("intel      none"), std::string::npos) << more;
+  EXPECT_NE(more.find("no loader"), std::string::npos) << more;
+  EXPECT_EQ(more.find("no Intel GPU"), std::string::npos) << more;
+  one.collectors.back().state = "stuck";
+  EXPECT_NE(render_banner(one, "", "accelmon serve").find("no Intel GPU"), std::string::npos) << "an illness is told";
+
+  const std::string doctor = render_doctor(one, diagnose(one), {});
+  for (const char* name : {"\nnvidia_smi ", "\nlevel_zero ", "\nintel_kernel ", "\nsensors "})
+    EXPECT_NE(doctor.find(name), std::string::npos) << name << " in\n" << doctor;
+  size_t counts = 0;
+  for (size_t at = doctor.find("  read  "); at != std::string::npos; at = doctor.find("  read  ", at + 1)) ++counts;
+  EXPECT_EQ(counts, 2u) << "what the host collector reads is counted once\n" << doctor;
+}
+
 TEST_F(Rendering, BannerOfASimulationAndOfOtherAddresses) {
   Report one = report("none");
   EXPECT_EQ(render_banner(one, "h100x8", "x").find("No accelerator here"), std::string::npos);

@@ -128,6 +128,12 @@ const ReportCollector* Report::collector(std::string_view name) const {
   return nullptr;
 }
 
+const std::string& Report::label(const ReportCollector& collector) const {
+  const auto of_vendor = std::count_if(collectors.begin(), collectors.end(),
+                                       [&](const ReportCollector& one) { return one.vendor == collector.vendor; });
+  return of_vendor > 1 ? collector.name : collector.vendor;
+}
+
 Result<Report> parse_report(std::string_view document) {
   const Json json = Json::parse(document, nullptr, /*allow_exceptions=*/false);
   const Json* collectors = member(json, "collectors");

@@ -82,6 +82,8 @@ struct ReportCollector {
   std::vector<ReportCall> calls;
   std::vector<std::pair<std::string, uint64_t>> implausible;
 
+  // The one of CPU, memory, disks and network: what belongs to no device is its.
+  bool is_host() const { return name == "host"; }
   bool running() const { return state == "running"; }
 };
 
@@ -115,6 +117,8 @@ struct Report {
   bool sampled = false;
 
   const ReportCollector* collector(std::string_view name) const;
+  // What people call it: the vendor; its own name where the vendor has several.
+  const std::string& label(const ReportCollector& collector) const;
 };
 
 // Errors: invalid where `json` is no status document.

@@ -105,7 +105,8 @@ Status Simulation::prepare() {
 }
 
 void Simulation::apply(Config& config) const {
-  config.collectors["nvml"].options["library"] = library;
+  // Both look for it: the second stays out of the way where it is.
+  for (const char* name : {"nvml", "nvidia_smi"}) config.collectors[name].options["library"] = library;
   if (!root) return;
   for (const char* name : kOfTheKernel) {
     const auto found = config.collectors.find(name);

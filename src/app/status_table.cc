@@ -318,7 +318,7 @@ std::string why_none(const Report& report, const View& view) {
   std::string out;
   for (const ReportCollector& one : report.collectors)
     if (one.vendor != "host")
-      hanging(out, " " + left(one.vendor, 8) + "  ", one.message.empty() ? one.state : one.message, view.width);
+      hanging(out, " " + left(report.label(one), 8) + "  ", one.message.empty() ? one.state : one.message, view.width);
   return out;
 }
 

@@ -55,6 +55,7 @@ class PresenceCollector final : public Collector {
       one.config.reset();
       one.runtime_status = KeptFile();
     }
+    left_out_ = 0;
     for (const PciFunction& function : listing.functions) take(function);
     std::sort(seen_.begin(), seen_.end(),
               [](const Seen& a, const Seen& b) { return a.function.address < b.function.address; });
