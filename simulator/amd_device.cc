@@ -12,13 +12,8 @@ namespace accelmon::simulator {
 
 namespace {
 
-constexpr double kMiB = 1048576;
-constexpr double kMemoryMost = 1e8;  // MiB
-constexpr double kWattsMost = 6e4;   // the SMU's tables have 16 bits
+constexpr double kWattsMost = 6e4;  // the SMU's tables have 16 bits
 constexpr double kMegahertzMost = 6e4;
-constexpr double kRateMost = 1e13;  // bytes/s
-constexpr double kCountMost = 1e12;
-constexpr double kTimeMost = 1e9;
 
 constexpr Named kReasons[] = {
     {"power_cap", static_cast<int>(AmdReason::power)}, {"current", static_cast<int>(AmdReason::current)},
@@ -73,19 +68,9 @@ class AmdParser {
     d.asleep = read_wave(reader, "asleep", 0, 1);
   }
 
-  void read_address(Reader& reader, const std::string& text, AmdDevice& d) {
-    unsigned function = 0;
-    char rest = 0;
-    const int fields =
-        sscanf(text.c_str(), "%8x:%2x:%2x.%1x%c", &d.pci_domain, &d.pci_bus, &d.pci_slot, &function, &rest);
-    if (fields != 4 || d.pci_slot > 0x1f || function != 0 || d.pci_domain > 0xffff)
-      reader.fail(reader.find("pci.addresses"), "an address looks like \"0000:c1:00.0\", not " + Reader::quoted(text));
-  }
-
   void read_pcie(Reader& reader, AmdDevice& d) {
     d.pci_bus = 0x80 + 2 * index_ % 0x80;
-    const std::vector<std::string> addresses = reader.texts("pci.addresses");
-    if (copy_ < addresses.size()) read_address(reader, addresses[copy_], d);
+    read_pci_address(reader, copy_, "0000:c1:00.0", d.pci_domain, d.pci_bus, d.pci_slot);
     d.pci_device_id = read_whole(reader, "pci.device_id", 0xffff);
     d.pci_subsystem_id = read_whole(reader, "pci.subsystem_id", 0xffffffff);
     d.pci_revision = read_whole(reader, "pci.revision", 0xff);
@@ -140,14 +125,7 @@ class AmdParser {
 
   // Power follows utilization between idle_w and busy_w, or is a function of its own.
   void read_power(Reader& reader, AmdDevice& d) {
-    const double idle = reader.number("power.idle_w", 0, kWattsMost).value_or(0);
-    const double busy = reader.number("power.busy_w", 0, kWattsMost).value_or(idle);
-    if (const auto draw = reader.wave("power.draw_w", 0, kWattsMost)) {
-      d.power = *draw;
-    } else {
-      d.power = Wave(idle);
-      d.power.add(d.gpu, (busy - idle) / 100);
-    }
+    d.power = read_draw(reader, "power.draw_w", d.gpu, kWattsMost);
     d.power_average = !reader.flag("power.input").value_or(false);
     d.power_cap = reader.number("power.cap_w", 0, kWattsMost);
     d.power_default = reader.number("power.default_w", 0, kWattsMost);

@@ -13,13 +13,8 @@ namespace accelmon::simulator {
 
 namespace {
 
-constexpr double kMiB = 1048576;
-constexpr double kMemoryMost = 1e8;  // MiB
 constexpr double kWattsMost = 1e5;
 constexpr double kMegahertzMost = 1e5;
-constexpr double kRateMost = 1e13;  // bytes/s
-constexpr double kCountMost = 1e12;
-constexpr double kTimeMost = 1e9;
 
 constexpr Named kDrivers[] = {{"xe", static_cast<int>(IntelDriver::xe)}, {"i915", static_cast<int>(IntelDriver::i915)}};
 constexpr Named kMemoryKinds[] = {{"hbm", static_cast<int>(IntelDevice::MemoryKind::hbm)},
@@ -78,20 +73,10 @@ class IntelParser {
     d.driver_version = reader.text("driver_version", 63).value_or("");
     d.integrated = reader.flag("integrated").value_or(false);
     d.pci_bus = 0x40 + 2 * index_;
-    const std::vector<std::string> addresses = reader.texts("pci.addresses");
-    if (copy_ < addresses.size()) read_address(reader, addresses[copy_], d);
+    read_pci_address(reader, copy_, "0000:4d:00.0", d.pci_domain, d.pci_bus, d.pci_slot);
     d.pci_device_id = read_whole(reader, "pci.device_id", 0xffff);
     d.pci_subsystem_id = read_whole(reader, "pci.subsystem_id", 0xffffffff);
     d.numa_node = static_cast<int>(reader.integer("numa_node", -1, 1023).value_or(-1));
-  }
-
-  void read_address(Reader& reader, const std::string& text, IntelDevice& d) {
-    unsigned function = 0;
-    char rest = 0;
-    const int fields =
-        sscanf(text.c_str(), "%8x:%2x:%2x.%1x%c", &d.pci_domain, &d.pci_bus, &d.pci_slot, &function, &rest);
-    if (fields != 4 || d.pci_slot > 0x1f || function != 0 || d.pci_domain > 0xffff)
-      reader.fail(reader.find("pci.addresses"), "an address looks like \"0000:4d:00.0\", not " + Reader::quoted(text));
   }
 
   void read_load(Reader& reader, IntelDevice& d) {
@@ -244,14 +229,7 @@ class IntelParser {
 
   // Power follows utilization between idle_w and busy_w, or is a function of its own.
   void read_power(Reader& reader, IntelDevice& d) {
-    const double idle = reader.number("power.idle_w", 0, kWattsMost).value_or(0);
-    const double busy = reader.number("power.busy_w", 0, kWattsMost).value_or(idle);
-    if (const auto draw = reader.wave("power.card_w", 0, kWattsMost)) {
-      d.power = *draw;
-    } else {
-      d.power = Wave(idle);
-      d.power.add(d.gpu, (busy - idle) / 100);
-    }
+    d.power = read_draw(reader, "power.card_w", d.gpu, kWattsMost);
     d.package_power = reader.wave("power.package_w", 0, kWattsMost);
     d.limit_sustained = reader.number("power.sustained_w", 0, kWattsMost);
     d.limit_burst = reader.number("power.burst_w", 0, kWattsMost);

@@ -10,6 +10,12 @@
 
 namespace accelmon::simulator {
 
+inline constexpr double kMiB = 1048576;
+inline constexpr double kMemoryMost = 1e8;  // MiB
+inline constexpr double kRateMost = 1e13;   // bytes/s
+inline constexpr double kCountMost = 1e12;
+inline constexpr double kTimeMost = 1e9;  // seconds
+
 struct Named {
   std::string_view name;
   int value;
@@ -41,6 +47,12 @@ std::string need_text(Reader& reader, std::string_view path, size_t longest = 90
 double need_number(Reader& reader, std::string_view path, double low, double high);
 // The function at `path`; 0 where there is none.
 Wave read_wave(Reader& reader, std::string_view path, double low, double high, double unit = 1);
+// Power: the function at `path`, else what follows utilization between power.idle_w and power.busy_w.
+Wave read_draw(Reader& reader, std::string_view path, const Wave& gpu, double most);
+// The entry of pci.addresses for this copy of a device, "0000:4d:00.0"; where there is none the numbers stay. `example`
+// is for the complaint.
+void read_pci_address(Reader& reader, unsigned copy, const char* example, unsigned& domain, unsigned& bus,
+                      unsigned& slot);
 unsigned read_whole(Reader& reader, std::string_view path, int64_t most, unsigned fallback = 0);
 
 // One device, from its own table and the templates in the reader's chain.

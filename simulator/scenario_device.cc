@@ -9,12 +9,8 @@ namespace accelmon::simulator {
 
 namespace {
 
-constexpr double kMiB = 1048576;
-constexpr double kMemoryMost = 1e8;  // MiB
 constexpr double kWattsMost = 1e5;
 constexpr double kMegahertzMost = 1e5;
-constexpr double kRateMost = 1e13;  // bytes/s
-constexpr double kCountMost = 1e12;
 
 constexpr Named kArchitectures[] = {{"kepler", 2}, {"maxwell", 3}, {"pascal", 4}, {"volta", 5},      {"turing", 6},
                                     {"ampere", 7}, {"ada", 8},     {"hopper", 9}, {"blackwell", 10}, {"rubin", 13}};
@@ -175,14 +171,7 @@ class DeviceParser {
     d.power_requested = reader.number("power.requested_w", 1, kWattsMost).value_or(d.power_limit);
     d.power_min = reader.number("power.min_w", 1, kWattsMost).value_or(d.power_limit);
     d.power_max = reader.number("power.max_w", 1, kWattsMost).value_or(d.power_limit);
-    const double idle = reader.number("power.idle_w", 0, kWattsMost).value_or(0);
-    const double busy = reader.number("power.busy_w", 0, kWattsMost).value_or(idle);
-    if (const auto draw = reader.wave("power.draw_w", 0, kWattsMost)) {
-      d.power = *draw;
-    } else {
-      d.power = Wave(idle);
-      d.power.add(d.gpu, (busy - idle) / 100);
-    }
+    d.power = read_draw(reader, "power.draw_w", d.gpu, kWattsMost);
     for (const Node* table : reader.tables("throttle", 16)) read_throttle(*table, d);
     const auto [least, most] = d.power.bounds();
     if (least < 0) reader.fail(nullptr, "throttling may take more power away than is drawn");
@@ -400,6 +389,28 @@ double need_number(Reader& reader, std::string_view path, double low, double hig
 
 Wave read_wave(Reader& reader, std::string_view path, double low, double high, double unit) {
   return reader.wave(path, low, high, unit).value_or(Wave());
+}
+
+Wave read_draw(Reader& reader, std::string_view path, const Wave& gpu, double most) {
+  const double idle = reader.number("power.idle_w", 0, most).value_or(0);
+  const double busy = reader.number("power.busy_w", 0, most).value_or(idle);
+  if (const auto draw = reader.wave(path, 0, most)) return *draw;
+  Wave power(idle);
+  power.add(gpu, (busy - idle) / 100);
+  return power;
+}
+
+void read_pci_address(Reader& reader, unsigned copy, const char* example, unsigned& domain, unsigned& bus,
+                      unsigned& slot) {
+  const std::vector<std::string> addresses = reader.texts("pci.addresses");
+  if (copy >= addresses.size()) return;
+  const std::string& text = addresses[copy];
+  unsigned function = 0;
+  char rest = 0;
+  const int fields = sscanf(text.c_str(), "%8x:%2x:%2x.%1x%c", &domain, &bus, &slot, &function, &rest);
+  if (fields != 4 || slot > 0x1f || function != 0 || domain > 0xffff)
+    reader.fail(reader.find("pci.addresses"),
+                "an address looks like " + Reader::quoted(example) + ", not " + Reader::quoted(text));
 }
 
 unsigned read_whole(Reader& reader, std::string_view path, int64_t most, unsigned fallback) {

@@ -13,10 +13,6 @@ namespace accelmon::simulator {
 
 namespace {
 
-constexpr double kMiB = 1048576;
-constexpr double kMemoryMost = 1e8;  // MiB
-constexpr double kTimeMost = 1e9;    // seconds
-
 constexpr Named kReturns[] = {{"UNINITIALIZED", 1},
                               {"INVALID_ARGUMENT", 2},
                               {"NOT_SUPPORTED", 3},
