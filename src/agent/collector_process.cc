@@ -124,22 +124,24 @@ class Runner {
     fresh.resize(catalog->series.size());
     std::map<std::string, size_t> before;
     for (size_t i = 0; i < frame_.values.size(); ++i) before.emplace(series_key(catalog_, catalog_.series[i]), i);
-    bool all_known = true;
+    bool all_there = true;
     for (size_t i = 0; i < catalog->series.size(); ++i) {
       const auto found = before.find(series_key(*catalog, catalog->series[i]));
       if (found == before.end()) {
-        all_known = false;
+        all_there = false;
         continue;
       }
       fresh.values[i] = frame_.values[found->second];
       fresh.states[i] = frame_.states[found->second];
+      // A device that has come back is asked all that it can tell, whatever tier is due.
+      if (fresh.states[i] == State::error) all_there = false;
     }
     fresh.read_at = frame_.read_at;
     fresh.sequence = frame_.sequence;
     fresh.generation = generation_;
     frame_ = std::move(fresh);
     catalog_ = std::move(*catalog);
-    if (!all_known) next_slow_ = next_rare_ = 0;  // what is new is read now
+    if (!all_there) next_slow_ = next_rare_ = 0;  // what is new is read now
     write_catalog(out_, catalog_);
     trim_ = true;
     return true;

@@ -248,6 +248,7 @@ Gpu::Outcome Gpu::poll(const PollRequest& request, bool scanned, Frame& frame, s
     if (process_count_slot_ >= 0 && (scanned || due.is_due(host_.scan_tier)))
       outcome.rediscover = poll_processes(frame);
     if (was_lost) {
+      outcome.rediscover = true;  // so that its slower tiers are due
       events.push_back(Event{host_.clock.wall(), Severity::info, function_.address, "device_back",
                              "GPU " + devices_.front().index + " answers again"});
     }
