@@ -17,7 +17,8 @@ dpkg-deb -x "$deb" "$work/root"
 dpkg-deb -e "$deb" "$work/control"
 
 for file in usr/bin/accelmon lib/systemd/system/accelmon.service etc/accelmon/accelmon.toml \
-  usr/lib/accelmon/simulator/libnvidia-ml.so.1 usr/share/accelmon/scenarios/h100x8.toml usr/share/man/man1/accelmon.1.gz usr/share/doc/accelmon/copyright; do
+  usr/lib/accelmon/simulator/{libnvidia-ml.so.1,libaccelmon_ze.so,libaccelmon-kernel.so,lay-out-tree} \
+  usr/share/accelmon/scenarios/{h100x8,mixed}.toml usr/share/man/man1/accelmon.1.gz usr/share/doc/accelmon/copyright; do
   [[ -e $work/root/$file ]] || fail "$file is not in the package"
 done
 grep -q '^Depends: .*libc6' "$work/control/control" || fail "the package does not depend on libc6"
@@ -45,17 +46,22 @@ socket=$work/accelmon.sock
 sed -E "s|^# ([a-z_]+ = .*)|\1|; s|^address = .*|address = \"127.0.0.1:0\"\nsocket = \"$socket\"|" \
   "$work/root/etc/accelmon/accelmon.toml" >"$work/spelled-out.toml"
 grep -q '^interval = ' "$work/spelled-out.toml" || fail "the example configuration shows no defaults"
-"$program" serve --config "$work/spelled-out.toml" --simulate h100x8 >"$work/out" 2>"$work/err" &
-pid=$!
-for _ in $(seq 200); do
-  grep -q 'http://' "$work/out" && break
-  kill -0 "$pid" 2>/dev/null || fail "it does not start: $(cat "$work/err")"
-  sleep 0.1
-done
-"$program" status --config "$work/spelled-out.toml" | tee "$work/status"
-(($(grep -c H100 "$work/status") == 8)) || fail "status does not show the eight simulated devices"
-kill -TERM "$pid"
-wait "$pid" || fail "it ended with code $? on SIGTERM: $(cat "$work/err")"
-pid=
-[[ ! -e $socket ]] || fail "it left its socket behind"
+# try_scenario NAME PATTERN COUNT: serves a simulated machine; COUNT lines of its status match PATTERN.
+try_scenario() {
+  "$program" serve --config "$work/spelled-out.toml" --simulate "$1" >"$work/out" 2>"$work/err" &
+  pid=$!
+  for _ in $(seq 200); do
+    grep -q 'http://' "$work/out" && break
+    kill -0 "$pid" 2>/dev/null || fail "it does not start: $(cat "$work/err")"
+    sleep 0.1
+  done
+  "$program" status --config "$work/spelled-out.toml" | tee "$work/status"
+  (($(grep -cE "$2" "$work/status") == $3)) || fail "status does not show the $3 devices of $1"
+  kill -TERM "$pid"
+  wait "$pid" || fail "it ended with code $? on SIGTERM: $(cat "$work/err")"
+  pid=
+  [[ ! -e $socket ]] || fail "it left its socket behind"
+}
+try_scenario h100x8 H100 8
+try_scenario mi300x-spx MI300X 8
 echo "the package is fine"
