@@ -104,6 +104,35 @@ TEST_F(Rendering, SeveralCollectorsOfOneVendor) {
   EXPECT_EQ(counts, 2u) << "what the host collector reads is counted once\n" << doctor;
 }
 
+// Makers' numbers begin at 0 each; partitions are not MIG everywhere; some boards show the hottest spot alone.
+TEST_F(Rendering, BoardsOfSeveralMakers) {
+  Report one = report("healthy");
+  EXPECT_EQ(render_status(one, {}).find("nvidia 0"), std::string::npos) << "one maker needs no name";
+  ReportDevice board;
+  board.id = "0000:65:00.0";
+  board.type = "gpu";
+  board.index = "0";
+  board.vendor = "amd";
+  board.model = "AMD Instinct MI300X OAM";
+  board.collector = "amdgpu";
+  board.values.push_back({"hw.temperature", {{"hw.sensor_location", "hotspot"}}, 84, "Cel", "ok", 0.1});
+  board.values.push_back({"hw.status", {{"hw.state", "ok"}}, 1, "1", "ok", 0.1});
+  ReportDevice part = board;
+  part.id = "0000:65:00.0/1";
+  part.type = "gpu_partition";
+  part.index = "0:1";
+  part.parent = board.id;
+  part.attributes = {{"accelmon.gpu.partition.profile", "CPX/NPS4"}};
+  part.values.clear();
+  one.devices.push_back(board);
+  one.devices.push_back(part);
+  const std::string text = render_status(one, {});
+  for (const char* words :
+       {"nvidia 0  ", "amd 0  ", "amd 0:1    partition CPX/NPS4", "hotspot 84 C", "  1 partition\n"})
+    EXPECT_NE(text.find(words), std::string::npos) << words << " in\n" << text;
+  EXPECT_EQ(text.find("MIG"), std::string::npos) << text;
+}
+
 TEST_F(Rendering, BannerOfASimulationAndOfOtherAddresses) {
   Report one = report("none");
   EXPECT_EQ(render_banner(one, "h100x8", "x").find("No accelerator here"), std::string::npos);
@@ -233,6 +262,28 @@ TEST(Judging, MostSeriousFirst) {
     if (value.metric == "hw.status") value.value = value.attribute("hw.state") == "failed" ? 1 : 0;
   EXPECT_EQ(judge(one, device).level, Verdict::Level::failed);
   EXPECT_EQ(judge(one, device).text.find("failed: double-bit memory error, "), 0u);
+}
+
+TEST(Judging, SleepIsNoIllness) {
+  Report one = report("healthy");
+  ReportDevice& device = one.devices[0];
+  device.values.clear();
+  device.values.push_back({"accelmon.gpu.asleep", {}, 1, "1", "ok", 0.1});
+  EXPECT_EQ(judge(one, device).text, "asleep");
+  EXPECT_EQ(judge(one, device).level, Verdict::Level::fine);
+}
+
+TEST(Judging, TwoPollsAreNoMinute) {
+  Report one = report("healthy");
+  ReportDevice& device = one.devices[0];
+  const auto add = [&](std::string metric, std::vector<std::pair<std::string, std::string>> attributes) {
+    device.values.push_back({std::move(metric), std::move(attributes), 1, "1", "ok", 0.1});
+  };
+  add("accelmon.gpu.throttle.share.window", {{"reason", "power_cap"}, {"stat", "mean"}, {"window", "60s"}});
+  add("accelmon.gpu.throttle.active", {{"reason", "power_cap"}});
+  EXPECT_EQ(judge(one, device).text, "power cap, 100 % of the last minute");
+  one.sampled = true;
+  EXPECT_EQ(judge(one, device).text, "power cap now");
 }
 
 TEST(Judging, HealthThatNobodyToldIsNotOk) {

@@ -28,7 +28,8 @@ std::string gib(double bytes) {
 
 std::string model_of(const ReportDevice& device) {
   const std::string_view profile = device.attribute("accelmon.gpu.partition.profile");
-  if (device.partition() && !profile.empty()) return "MIG " + std::string(profile);
+  if (device.partition() && !profile.empty())
+    return (device.vendor == "nvidia" ? "MIG " : "partition ") + std::string(profile);
   return device.model.empty() ? "-" : device.model;
 }
 
@@ -43,9 +44,12 @@ std::string memory_of(const ReportDevice& device) {
 
 std::string temperature_of(const ReportDevice& device) {
   const auto now = number(device.values, "hw.temperature", {{"hw.sensor_location", "gpu"}});
+  // Boards that show the hottest spot alone: another quantity, so it is called by its name.
+  const auto hotspot =
+      now ? std::nullopt : number(device.values, "hw.temperature", {{"hw.sensor_location", "hotspot"}});
   const auto margin = number(device.values, "accelmon.temperature.margin");
-  if (!now && !margin) return "-";
-  std::string text = now ? fixed(*now, 0) + " C" : "-";
+  if (!now && !hotspot && !margin) return "-";
+  std::string text = now ? fixed(*now, 0) + " C" : hotspot ? "hotspot " + fixed(*hotspot, 0) + " C" : "-";
   if (margin) text += " (" + right(fixed(*margin, 0), 2) + ")";
   return text;
 }
@@ -65,10 +69,24 @@ std::string clock_of(const ReportDevice& device) {
   return clock ? fixed(*clock / 1e6, 0) : "-";
 }
 
-Row row_of(const Report& report, const ReportDevice& device) {
+// Whether devices of two makers bear one number, so that the maker has to stand with it.
+bool numbers_repeat(const Report& report) {
+  for (const ReportDevice& device : report.devices)
+    for (const ReportDevice& other : report.devices)
+      if (device.index == other.index && device.vendor != other.vendor) return true;
+  return false;
+}
+
+std::string index_of(const ReportDevice& device, bool with_vendor) {
+  std::string text = device.index.empty() ? "-" : device.index;
+  if (with_vendor && !device.vendor.empty()) text.insert(0, device.vendor + " ");
+  return text;
+}
+
+Row row_of(const Report& report, const ReportDevice& device, bool with_vendor) {
   Row row;
   const auto utilization = number(device.values, "hw.gpu.utilization", {{"hw.gpu.task", "general"}});
-  row.cells[kIndex] = device.index.empty() ? "-" : device.index;
+  row.cells[kIndex] = index_of(device, with_vendor);
   row.cells[kModel] = model_of(device);
   row.cells[kUtil] = utilization ? fixed(*utilization * 100, 0) + " %" : "-";
   row.cells[kMemory] = memory_of(device);
@@ -87,14 +105,15 @@ Row row_of(const Report& report, const ReportDevice& device) {
 // Devices in their order, each followed by its parts.
 std::vector<Row> rows_of(const Report& report) {
   std::vector<Row> rows;
+  const bool with_vendor = numbers_repeat(report);
   const auto known = [&](const std::string& id) {
     return std::any_of(report.devices.begin(), report.devices.end(), [&](const auto& other) { return other.id == id; });
   };
   for (const ReportDevice& device : report.devices) {
     if (!device.parent.empty() && device.parent != device.id && known(device.parent)) continue;
-    rows.push_back(row_of(report, device));
+    rows.push_back(row_of(report, device, with_vendor));
     for (const ReportDevice& part : report.devices)
-      if (part.parent == device.id && part.id != device.id) rows.push_back(row_of(report, part));
+      if (part.parent == device.id && part.id != device.id) rows.push_back(row_of(report, part, with_vendor));
   }
   return rows;
 }
@@ -125,6 +144,7 @@ void make_compact(std::vector<Row>& rows) {
     std::string& power = row.cells[kPower];
     power = without_blanks_around_slash(power);
     if (power.ends_with(" W")) power.resize(power.size() - 2);
+    if (std::string& heat = row.cells[kTemperature]; heat.starts_with("hotspot ")) heat.replace(0, 8, "hot ");
   }
 }
 
@@ -263,11 +283,13 @@ std::string process_table(const Report& report) {
     std::optional<double> bytes;
   };
   std::vector<Process> processes;
+  const bool with_vendor = numbers_repeat(report);
   for (const ReportDevice& device : report.devices)
     for (const ReportValue& value : device.values)
       if (value.metric == "accelmon.process.gpu.memory.usage")
         processes.push_back({std::string(value.attribute("process.pid")),
-                             std::string(value.attribute("process.executable.name")), device.index, value.value});
+                             std::string(value.attribute("process.executable.name")), index_of(device, with_vendor),
+                             value.value});
   if (processes.empty()) return "";
   std::stable_sort(processes.begin(), processes.end(),
                    [](const Process& a, const Process& b) { return a.bytes.value_or(-1) > b.bytes.value_or(-1); });
@@ -298,12 +320,13 @@ std::string event_list(const Report& report, const View& view) {
     if (event.severity != "info") events.push_back(&event);
   std::stable_sort(events.begin(), events.end(), [](const auto* a, const auto* b) { return a->wall > b->wall; });
   if (events.empty()) return "";
+  const bool with_vendor = numbers_repeat(report);
   std::string out = "\n events\n";
   for (size_t i = 0; i < std::min(events.size(), kEvents); ++i) {
     const ReportEvent& event = *events[i];
     std::string where;
     for (const ReportDevice& device : report.devices)
-      if (device.id == event.device) where = "gpu " + device.index;
+      if (device.id == event.device) where = with_vendor ? index_of(device, true) : "gpu " + device.index;
     if (where.empty()) where = event.device.empty() ? "-" : event.device;
     const std::string begin =
         "  " + clock_time(event.wall) + "  " + left(event.severity, 8) + "  " + left(where, 6) + "  ";

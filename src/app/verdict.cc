@@ -20,6 +20,10 @@ bool set(const ReportDevice& device, std::string_view metric, std::string_view k
   return number(device.values, metric, {{key, value}}).value_or(0) != 0;
 }
 
+bool set_at_all(const ReportDevice& device, std::string_view metric) {
+  return number(device.values, metric).value_or(0) != 0;
+}
+
 // Partitions fail with the device that they are a part of.
 bool concerns(const ReportEvent& event, const ReportDevice& device) {
   return !event.device.empty() && (event.device == device.id || event.device == device.parent);
@@ -91,7 +95,8 @@ std::string window_words(std::string_view window) {
   return "of the last " + span_of_time(to_seconds(*length));
 }
 
-std::string throttling(const ReportDevice& device) {
+// `windows`: whether what windows say is of their whole length, and not of the two polls of a sampling.
+std::string throttling(const ReportDevice& device, bool windows) {
   // Reasons that people call the same are told once, with the larger share.
   struct Share {
     double share = 0;
@@ -103,7 +108,7 @@ std::string throttling(const ReportDevice& device) {
     if (!value.value) continue;
     const std::string_view word = throttle_word(value.attribute("reason"));
     if (word.empty()) continue;
-    if (value.metric == "accelmon.gpu.throttle.share.window" && value.attribute("stat") == "mean") {
+    if (windows && value.metric == "accelmon.gpu.throttle.share.window" && value.attribute("stat") == "mean") {
       Share& known = shares[word];
       if (*value.value >= known.share) known = {*value.value, std::string(value.attribute("window"))};
     } else if (value.metric == "accelmon.gpu.throttle.active" && *value.value != 0) {
@@ -183,9 +188,11 @@ Verdict judge(const Report& report, const ReportDevice& device) {
   if (set(device, "hw.status", "hw.state", "predicted_failure"))
     return {Level::attention, "about to fail: " + std::string(why_degraded(device))};
   // Clocks that the hardware holds down are one way of being degraded; the share says more than the word.
-  if (std::string text = throttling(device); !text.empty()) return {Level::attention, std::move(text)};
+  if (std::string text = throttling(device, !report.sampled); !text.empty()) return {Level::attention, std::move(text)};
   if (set(device, "hw.status", "hw.state", "degraded"))
     return {Level::attention, "degraded: " + std::string(why_degraded(device))};
+
+  if (set_at_all(device, "accelmon.gpu.asleep")) return {Level::fine, "asleep"};
 
   const size_t parts =
       static_cast<size_t>(std::count_if(report.devices.begin(), report.devices.end(),
@@ -199,7 +206,8 @@ Verdict judge(const Report& report, const ReportDevice& device) {
     }
     return {Level::fine, "idle"};
   }
-  if (parts > 0) return {Level::fine, "MIG, " + plural(parts, "partition", "partitions")};
+  if (parts > 0)
+    return {Level::fine, (device.vendor == "nvidia" ? "MIG, " : "") + plural(parts, "partition", "partitions")};
   if (!anything_read(device)) return {Level::attention, "nothing could be read: accelmon doctor"};
   // "ok" is said where the device's health is known, its own or that of the device that it is a part of.
   const auto parent = std::find_if(report.devices.begin(), report.devices.end(),
