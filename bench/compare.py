@@ -161,16 +161,25 @@ class Subject:
 class Accelmon(Subject):
     scrape_thread = "http"
 
-    def __init__(self, binary, folder):
-        super().__init__("accelmon", binary, "/-/ready")
-        self.folder, self.interval = folder, "1s"
+    def __init__(self, binary, folder, only=None):
+        super().__init__("accelmon" + (f", {only} alone" if only else ""), binary, "/-/ready")
+        self.folder, self.interval, self.only = folder, "1s", only
 
     def command(self):
         self.port = free_port()
         config = pathlib.Path(self.folder) / "accelmon.toml"
         config.write_text(f'[listen]\naddress = "{HOST}:{self.port}"\nsocket = "{self.folder}/s"\n'
-                          f'[poll]\ninterval = "{self.interval}"\n')
+                          f'[poll]\ninterval = "{self.interval}"\n' + self._others_off())
         return [self.binary, "serve", "--config", str(config), "--simulate", "h100x8"]
+
+    def _others_off(self):
+        """The agent with one collector: what exporters of one vendor are to be compared with."""
+        if not self.only:
+            return ""
+        said = subprocess.run([self.binary, "config", "--markdown"], capture_output=True, text=True, check=True).stdout
+        names = sorted(set(re.findall(r"collectors\.(\w+)\.enabled|\[collectors\.(\w+)\]", said)))
+        return "".join(f"[collectors.{name}]\nenabled = false\n" for name in {a or b for a, b in names}
+                       if name != self.only)
 
 
 class NodeExporter(Subject):
@@ -231,6 +240,8 @@ def measure(subject, arguments):
         result["page"] = len(page) / 1024
         result["page_gzip"] = len(connection.get("/metrics", True)[1]) / 1024
         connection.close()
+        if isinstance(subject, Accelmon):
+            time.sleep(30)  # what is absent has been looked for twice, and is left alone for a while
         result["idle"] = idle_cpu(pids, arguments.seconds)
         # As fast as it goes: latency. accelmon renders a page once for each state of the world, so its CPU is not
         # measured here but below, where every scrape finds a new one.
@@ -287,7 +298,7 @@ def main():
     tools = str(ROOT / ".cache/tools/usr/bin")
     other = arguments.node_exporter or shutil.which("prometheus-node-exporter", path=os.environ["PATH"] + ":" + tools)
     with tempfile.TemporaryDirectory(prefix="accelmon-bench-") as folder:
-        subjects = [Accelmon(arguments.accelmon, folder)]
+        subjects = [Accelmon(arguments.accelmon, folder), Accelmon(arguments.accelmon, folder, "nvml")]
         if other:
             subjects.append(NodeExporter(other))
         else:

@@ -4,13 +4,34 @@
 The collector under test is the real one; the library that it loads is the simulator, whose scenario file is rewritten
 while it runs.
 """
+import os
 import pathlib
 import tempfile
+import time
 import unittest
 
 from agent_fixture import Agent, Scenario, is_alive, main, wait_for
 
 UTILIZATION = "hw_gpu_utilization_ratio"
+
+
+class KernelLog(unittest.TestCase):
+    def test_a_record_wakes_its_collector(self):
+        """It is polled every ten seconds, and yet shows an Xid at once."""
+        with tempfile.TemporaryDirectory(prefix="accelmon-test-") as folder:
+            pipe = pathlib.Path(folder) / "kmsg"
+            os.mkfifo(pipe)
+            log = os.open(pipe, os.O_RDWR)
+            self.addCleanup(os.close, log)
+            with Agent(simulate="t4", config=f'[collectors.kernel_log]\npath = "{pipe}"\n') as agent:
+                wait_for("its first frame", lambda: agent.collector("kernel_log")["frames"] >= 1)
+                self.assertLessEqual(agent.collector("kernel_log")["frames"], 2)
+                for code in (31, 79):
+                    os.write(log, f"4,{code},{time.monotonic_ns() // 1000},-;NVRM: Xid (PCI:0000:18:00): {code}, "
+                                  "pid=1, name=python3, a test\n".encode())
+                    wait_for(f"Xid {code}", lambda code=code: [
+                        value for value in agent.page().values("accelmon_gpu_events_total", code=f"xid:{code}")], 5)
+                self.assertLessEqual(agent.collector("kernel_log")["frames"], 8, "it is woken, not polled")
 
 
 class Faults(unittest.TestCase):

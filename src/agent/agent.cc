@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <ctime>
 #include <mutex>
+#include <utility>
 
 #include "agent/arbiter.h"
 #include "agent/collector_slot.h"
@@ -168,7 +169,7 @@ class AgentImpl : public Agent {
 
   bool simulated() const {
     return std::any_of(options_.collector_environment.begin(), options_.collector_environment.end(),
-                       [](const auto& entry) { return entry.first == "ACCELMON_SCENARIO"; });
+                       [](const auto& entry) { return entry.name == "ACCELMON_SCENARIO"; });
   }
 
   void wake() {
@@ -205,7 +206,8 @@ class AgentImpl : public Agent {
       if (slot->take_catalog_changed()) {
         trim_at_ = clock_.monotonic() + 5 * kSecond;
         if (slot->catalog() != nullptr) events_.learn(*slot->catalog());
-        if (slot->entry().shows == Shows::presence)
+        // The first look at the bus is no change of it.
+        if (slot->entry().shows == Shows::presence && std::exchange(bus_known_, true))
           for (auto& other : slots_) other->look_again();
       }
       for (Event& event : slot->take_events()) events_.add(slot->name(), std::move(event), clock_.wall());
@@ -277,7 +279,8 @@ class AgentImpl : public Agent {
 
   bool all_reported(uint64_t frames) const {
     return std::all_of(slots_.begin(), slots_.end(), [&](const auto& slot) {
-      return slot->frames() >= frames ||
+      // One that is polled seldom has told all that it will tell soon in its first frame.
+      return slot->frames() >= (slot->pace() == Tier::fast ? frames : std::min<uint64_t>(frames, 1)) ||
              (slot->reported() && slot->state() != SlotState::running && slot->state() != SlotState::starting);
     });
   }
@@ -405,7 +408,8 @@ class AgentImpl : public Agent {
   uint64_t sequence_ = 0;
   Nanos published_at_ = 0;
   const Nanos started_ = real_clock().monotonic();
-  Nanos trim_at_ = 0;  // 0: nothing to give back
+  Nanos trim_at_ = 0;       // 0: nothing to give back
+  bool bus_known_ = false;  // presence has shown a catalog
 
   mutable std::mutex snapshot_mutex_;
   Recycled<Snapshot> snapshot_;

@@ -17,13 +17,21 @@
 
 namespace accelmon {
 
+// Set in the environment of collector processes.
+struct CollectorVariable {
+  std::string name;
+  std::string value;
+  std::vector<std::string> only;  // names of the collectors that get it; empty: all
+  bool operator==(const CollectorVariable&) const = default;
+};
+
 struct AgentOptions {
   Config config;
   std::string config_path;                    // read again at reload(); empty: nothing to read
   std::function<void(Config&)> overrides;     // the command line's say, applied after every reading of the file
   bool serve = true;                          // false: no listener, no socket; sampling for one command
   std::string executable = "/proc/self/exe";  // what is started as "EXE collect NAME"
-  std::vector<std::pair<std::string, std::string>> collector_environment;  // added to the collectors' environment
+  std::vector<CollectorVariable> collector_environment;
 };
 
 class Agent {

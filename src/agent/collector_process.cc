@@ -26,6 +26,7 @@
 namespace accelmon {
 namespace {
 
+constexpr Nanos kWakeGap = 200 * kMillisecond;  // between polls that the source asks for
 constexpr rlim_t kMemoryLimit = rlim_t{1} << 30;
 
 // Sends all of `bytes` and empties it. False when the agent is gone.
@@ -65,18 +66,22 @@ bool receive_configure(int fd, Configure& configure) {
   }
 }
 
-// Sleeps until `deadline` or until the agent has closed the socket (true).
-bool closed_before(int fd, Nanos deadline) {
+enum class Woken : uint8_t { deadline, by_source, closed };
+
+// Sleeps until `deadline`, until `source` can be read (-1: nothing is watched), or until the agent has closed the
+// socket.
+Woken sleep_until(Nanos deadline, int source, int fd) {
   for (;;) {
     const Nanos left = deadline - real_clock().monotonic();
-    if (left <= 0) return false;
+    if (left <= 0) return Woken::deadline;
     const timespec wait{left / kSecond, left % kSecond};
-    pollfd watched{fd, POLLIN, 0};
-    const int n = ::ppoll(&watched, 1, &wait, nullptr);
+    pollfd watched[2] = {{fd, POLLIN, 0}, {source, POLLIN, 0}};
+    const int n = ::ppoll(watched, source >= 0 ? 2 : 1, &wait, nullptr);
     if (n <= 0) continue;
+    if (watched[0].revents == 0) return Woken::by_source;
     char byte;
     const ssize_t got = ::recv(fd, &byte, 1, MSG_DONTWAIT);
-    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) return true;
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) return Woken::closed;
   }
 }
 
@@ -92,12 +97,22 @@ class Runner {
   int run() {
     if (!discover()) return 0;
     Ticker ticker(configure_.interval, real_clock().monotonic(), real_clock().wall());
-    for (;;) {
+    for (Woken woken = Woken::by_source;;) {
       if (!poll()) return 0;
-      // The first poll came at once; from here on the polls keep to the grid.
-      if (polls_ > 1) missed_ += ticker.advance(std::max(real_clock().monotonic(), ticker.deadline()));
-      heartbeat_.alive.store(real_clock().monotonic(), std::memory_order_relaxed);
-      if (closed_before(fd_, ticker.deadline())) return 0;
+      const Nanos now = real_clock().monotonic();
+      // The first poll came at once; from here on the polls keep to the grid. One that the source asked for is none of
+      // its turns.
+      if (woken == Woken::deadline) missed_ += ticker.advance(std::max(now, ticker.deadline()));
+      heartbeat_.alive.store(now, std::memory_order_relaxed);
+      const int source = collector_->wake_descriptor();
+      // A source that always has something to tell is asked five times a second.
+      if (source >= 0 && now + kWakeGap < ticker.deadline())
+        woken = sleep_until(now + kWakeGap, -1, fd_);
+      else
+        woken = sleep_until(ticker.deadline(), -1, fd_);
+      if (woken == Woken::deadline && real_clock().monotonic() < ticker.deadline())
+        woken = sleep_until(ticker.deadline(), source, fd_);
+      if (woken == Woken::closed) return 0;
     }
   }
 

@@ -90,22 +90,23 @@ CollectorSlot::~CollectorSlot() {
 
 void CollectorSlot::configure(const Config& config, const SlotSettings& settings) {
   const auto found = config.collectors.find(entry_.name);
+  const Nanos interval =
+      entry_.pace == Tier::fast ? config.poll.interval : std::max(config.poll.interval, config.poll.slow);
   CollectorConfig own = found != config.collectors.end() ? found->second : CollectorConfig{};
-  const bool same = own.enabled == own_.enabled && own.options == own_.options && interval_ == config.poll.interval &&
+  const bool same = own.enabled == own_.enabled && own.options == own_.options && interval_ == interval &&
                     slow_ == config.poll.slow && rare_ == config.poll.rare && state_ != SlotState::disabled;
   const bool same_pipeline = pipeline_options_.ema == config.smoothing.ema &&
                              pipeline_options_.window == config.smoothing.window &&
-                             pipeline_options_.interval == config.poll.interval &&
-                             pipeline_options_.slow == config.poll.slow && pipeline_options_.rare == config.poll.rare;
+                             pipeline_options_.interval == interval && pipeline_options_.slow == config.poll.slow &&
+                             pipeline_options_.rare == config.poll.rare;
   own_ = std::move(own);
   settings_ = settings;
-  interval_ = config.poll.interval;
+  interval_ = interval;
   slow_ = config.poll.slow;
   rare_ = config.poll.rare;
   hang_ = config.poll.hang;
   if (!same_pipeline) {
-    pipeline_options_ = {config.poll.interval, config.poll.slow, config.poll.rare, config.smoothing.ema,
-                         config.smoothing.window};
+    pipeline_options_ = {interval, config.poll.slow, config.poll.rare, config.smoothing.ema, config.smoothing.window};
     // Laid out anew by the catalog of the process that is started below.
     pipeline_ = Pipeline(pipeline_options_);
     catalog_ = nullptr;

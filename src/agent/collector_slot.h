@@ -38,7 +38,7 @@ std::string_view to_string(SlotState state);
 
 struct SlotSettings {
   std::string executable;
-  std::vector<std::pair<std::string, std::string>> environment;
+  std::vector<CollectorVariable> environment;
 };
 
 class CollectorSlot {
@@ -78,7 +78,8 @@ class CollectorSlot {
   SlotState state() const { return state_; }
   const std::string& message() const { return message_; }
   pid_t pid() const { return pid_; }
-  uint64_t frames() const { return frames_; }             // since the agent started
+  uint64_t frames() const { return frames_; }  // since the agent started
+  Tier pace() const { return entry_.pace; }
   Nanos last_frame_at() const { return last_frame_at_; }  // monotonic; 0: never
   Nanos last_frame_wall() const { return last_frame_wall_; }
   Nanos last_duration() const { return last_duration_; }

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <new>
@@ -68,14 +69,20 @@ void CollectorSlot::spawn() {
   std::string program = "accelmon";
   std::string verb = "collect";
   char* argv[] = {program.data(), verb.data(), name.data(), nullptr};
+  std::vector<const CollectorVariable*> variables;
+  for (const CollectorVariable& one : settings_.environment)
+    if (one.only.empty() || std::find(one.only.begin(), one.only.end(), name) != one.only.end())
+      variables.push_back(&one);
   std::vector<std::string> environment;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view text = *entry;
     // The service manager's channel is the agent's own.
     if (text.starts_with("NOTIFY_SOCKET=") || text.starts_with("WATCHDOG_")) continue;
+    const std::string_view key = text.substr(0, text.find('='));
+    if (std::any_of(variables.begin(), variables.end(), [&](const auto* one) { return one->name == key; })) continue;
     environment.emplace_back(text);
   }
-  for (const auto& [key, value] : settings_.environment) environment.push_back(key + "=" + value);
+  for (const CollectorVariable* one : variables) environment.push_back(one->name + "=" + one->value);
   std::vector<char*> env;
   for (std::string& entry : environment) env.push_back(entry.data());
   env.push_back(nullptr);

@@ -27,9 +27,9 @@ constexpr CollectorEntry kCollectors[] = {
      make_intel_kernel_collector},
     {"amdgpu", "amd", "AMD GPUs through the kernel's files (drivers amdgpu and KFD)", make_amdgpu_collector},
     {"kernel_log", "host", "Errors of accelerators that the kernel's log tells of (Xids, resets, hardware errors)",
-     make_kernel_log_collector, Shows::events},
+     make_kernel_log_collector, Shows::events, Tier::slow},
     {"presence", "pci", "Accelerators that the PCI bus shows, and why one may not be read", make_presence_collector,
-     Shows::presence},
+     Shows::presence, Tier::slow},
 };
 
 }  // namespace

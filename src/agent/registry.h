@@ -17,6 +17,9 @@ struct CollectorEntry {
   std::string_view brief;
   std::unique_ptr<Collector> (*make)(CollectorContext context);
   Shows shows = Shows::devices;
+  // How often it is polled: at the interval of this tier. What changes seldom, or wakes its process when something is
+  // there (Collector::wake_descriptor), need not be asked at every tick.
+  Tier pace = Tier::fast;
 };
 
 std::span<const CollectorEntry> collector_table();

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <map>
 
 #include "app/command.h"
 #include "app/simulate.h"
@@ -132,10 +133,10 @@ TEST_F(Scenarios, NamesAndFiles) {
   Config config = default_config();
   named->apply(config);
   EXPECT_EQ(config.collectors.at("nvml").options.at("library"), named->library);
-  const std::vector<std::pair<std::string, std::string>> expected{{"ACCELMON_SCENARIO", named->scenario},
-                                                                  {"ACCELMON_SIM_EPOCH_NS", "77"}};
+  const std::vector<CollectorVariable> expected{{"ACCELMON_SCENARIO", named->scenario, {}},
+                                                {"ACCELMON_SIM_EPOCH_NS", "77", {}}};
   auto environment = named->environment(77);
-  std::erase_if(environment, [](const auto& entry) { return entry.first == "ZE_ENABLE_ALT_DRIVERS"; });
+  std::erase_if(environment, [](const auto& entry) { return entry.name == "ZE_ENABLE_ALT_DRIVERS"; });
   EXPECT_EQ(environment, expected);
 }
 
@@ -158,9 +159,16 @@ TEST_F(Scenarios, TheKernelsFilesAreWrittenAndGoWithTheirLastOwner) {
   EXPECT_TRUE(config.collectors["host"].options.empty());
   EXPECT_EQ(config.collectors.count("presence"), 0u);
   const auto environment = simulation->environment(77);
-  EXPECT_NE(std::find(environment.begin(), environment.end(),
-                      std::pair<std::string, std::string>{"ACCELMON_SIM_ROOT", folder}),
-            environment.end());
+  for (const auto& [name, value] : std::map<std::string, std::string>{
+           {"ACCELMON_SIM_ROOT", folder}, {"LD_PRELOAD", (root_ / "lib/accelmon/simulator/libaccelmon-kernel.so")}}) {
+    const auto found = std::find_if(environment.begin(), environment.end(),
+                                    [&, key = name](const CollectorVariable& one) { return one.name == key; });
+    ASSERT_NE(found, environment.end()) << name;
+    EXPECT_EQ(found->value.substr(0, value.size()), value);
+    EXPECT_NE(std::find(found->only.begin(), found->only.end(), "amdgpu"), found->only.end());
+    EXPECT_EQ(std::find(found->only.begin(), found->only.end(), "host"), found->only.end())
+        << "the host's own files stay the real ones";
+  }
   simulation->root.reset();
   EXPECT_FALSE(std::filesystem::exists(folder));
 

@@ -116,21 +116,22 @@ void Simulation::apply(Config& config) const {
   }
 }
 
-std::vector<std::pair<std::string, std::string>> Simulation::environment(Nanos now) const {
-  std::vector<std::pair<std::string, std::string>> variables{{"ACCELMON_SCENARIO", scenario},
-                                                             {"ACCELMON_SIM_EPOCH_NS", std::to_string(now)}};
+std::vector<CollectorVariable> Simulation::environment(Nanos now) const {
+  std::vector<CollectorVariable> variables{{"ACCELMON_SCENARIO", scenario, {}},
+                                           {"ACCELMON_SIM_EPOCH_NS", std::to_string(now), {}}};
   // Also without one of our own: then no driver is found, rather than the host's.
-  variables.emplace_back("ZE_ENABLE_ALT_DRIVERS", level_zero);
+  variables.push_back({"ZE_ENABLE_ALT_DRIVERS", level_zero, {"level_zero"}});
   if (!root) return variables;
-  variables.emplace_back("ACCELMON_SIM_ROOT", root->path());
+  const std::vector<std::string> only(std::begin(kOfTheKernel), std::end(kOfTheKernel));
+  variables.push_back({"ACCELMON_SIM_ROOT", root->path(), only});
   const auto before = [](const char* name, const std::string& text, char separator) {
     const char* old = std::getenv(name);
     return old != nullptr && old[0] != '\0' ? text + separator + old : text;
   };
-  variables.emplace_back("LD_PRELOAD", before("LD_PRELOAD", kernel, ':'));
+  variables.push_back({"LD_PRELOAD", before("LD_PRELOAD", kernel, ':'), only});
 #ifdef ACCELMON_ADDRESS_SANITIZER
   // Its runtime would refuse to come after a preloaded library.
-  variables.emplace_back("ASAN_OPTIONS", before("ASAN_OPTIONS", "verify_asan_link_order=0", ':'));
+  variables.push_back({"ASAN_OPTIONS", before("ASAN_OPTIONS", "verify_asan_link_order=0", ':'), only});
 #endif
   return variables;
 }

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/agent.h"
 #include "agent/config.h"
 #include "base/status.h"
 
@@ -40,7 +41,7 @@ struct Simulation {
   Status prepare();
   void apply(Config& config) const;  // points the collectors to the library and the files
   // What the collector processes get. `now` is the monotonic time at which the scenario begins.
-  std::vector<std::pair<std::string, std::string>> environment(Nanos now) const;
+  std::vector<CollectorVariable> environment(Nanos now) const;
 };
 
 // `scenario` is a known name or the path of a .toml file; `root` is the folder that holds lib/ and share/ of accelmon.

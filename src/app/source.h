@@ -17,7 +17,7 @@ struct Settings {
   Config config;                           // overrides applied
   std::string path;                        // of the file; empty: none was read
   std::function<void(Config&)> overrides;  // may be applied to any configuration, again and again
-  std::vector<std::pair<std::string, std::string>> collector_environment;
+  std::vector<CollectorVariable> collector_environment;
   std::string scenario;  // as it was asked for; empty: the real devices
 };
 

@@ -68,6 +68,10 @@ class Collector {
   // its `read_at` back.
   virtual PollResult poll(const PollRequest& request, Frame& frame, std::vector<Event>& events) = 0;
 
+  // A descriptor that can be read when there is something to poll for before the next turn; -1: none. Valid from a
+  // discovery until the next call of poll(), discover() or release().
+  virtual int wake_descriptor() const { return -1; }
+
   // Closes every library, file and descriptor of the vendor, so that its driver can be unloaded.
   virtual void release() = 0;
 };

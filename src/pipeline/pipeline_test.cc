@@ -434,5 +434,21 @@ TEST(Status, IsNotMadeUpAndNotDerivedTwice) {
   EXPECT_EQ(rig.find(MetricId::hw_status, {{AttributeId::hw_state, "failed"}}), -1);
 }
 
+// A server has a hundred sensors: their windows would be four hundred series that nobody asked for.
+TEST(Smoothing, TemperaturesOfAcceleratorsAlone) {
+  Rig rig;
+  const int chip = CatalogBuilder(rig.raw).add_device({.type = DeviceType::cpu, .id = "k10temp", .model = "k10temp"});
+  rig.add(MetricId::temperature, {{AttributeId::sensor_location, "gpu"}});
+  CatalogBuilder(rig.raw).add(MetricId::temperature, chip, Tier::fast, {{AttributeId::sensor_location, "tctl"}});
+  rig.start();
+  size_t windows = 0;
+  for (const Series& series : rig.catalog->series)
+    if (series.metric == MetricId::temperature_window) {
+      ++windows;
+      EXPECT_EQ(series.device, 0);
+    }
+  EXPECT_GT(windows, 0u);
+}
+
 }  // namespace
 }  // namespace accelmon::pipeline_test

@@ -62,7 +62,8 @@ Hold hold_of(const Series& series) {
 }
 
 // What multiplies the series and says little is not smoothed: power of parts of the board, the driver's own average
-// where there is an instant reading too, codecs' utilization, and the shares of reasons that are no throttling.
+// where there is an instant reading too, codecs' utilization, the shares of reasons that are no throttling, and the
+// temperatures of what is no accelerator (a server has a hundred).
 bool smoothed(const Series& series, const Catalog& catalog) {
   switch (series.metric) {
     case MetricId::power: {
@@ -71,6 +72,15 @@ bool smoothed(const Series& series, const Catalog& catalog) {
       return find_series(catalog, MetricId::power, series.device,
                          {{AttributeId::power_scope, "gpu"}, {AttributeId::power_reading, "instant"}}) < 0;
     }
+    case MetricId::temperature:
+      if (series.device < 0) return false;
+      switch (catalog.devices[static_cast<size_t>(series.device)].type) {
+        case DeviceType::gpu:
+        case DeviceType::gpu_partition:
+          return true;
+        default:
+          return false;
+      }
     case MetricId::gpu_utilization:
       return value_of(series, AttributeId::gpu_task) == "general";
     case MetricId::throttle_share: {

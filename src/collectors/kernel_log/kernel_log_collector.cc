@@ -102,6 +102,8 @@ class KernelLogCollector : public Collector {
     return is_new ? PollResult::rediscover : PollResult::ok;
   }
 
+  int wake_descriptor() const override { return reader_.fd_to_wait_for(); }
+
   void release() override {
     reader_.close();
     devices_.clear();

@@ -1,6 +1,7 @@
 #include "collectors/kernel_log/kmsg_reader.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -15,11 +16,15 @@ KmsgSystem real_kmsg_system() {
 int KmsgReader::open(const std::string& path) {
   close();
   fd_ = UniqueFd(system_.open(path.c_str()));
-  return fd_.valid() ? 0 : errno;
+  if (!fd_.valid()) return errno;
+  struct stat about {};
+  can_wait_ = ::fstat(fd_.get(), &about) == 0 && (S_ISCHR(about.st_mode) || S_ISFIFO(about.st_mode));
+  return 0;
 }
 
 void KmsgReader::close() {
   fd_ = UniqueFd();
+  can_wait_ = false;
   begin_ = end_ = 0;
   skipping_ = false;
 }

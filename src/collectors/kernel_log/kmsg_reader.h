@@ -31,6 +31,8 @@ class KmsgReader {
   int open(const std::string& path);
   void close();
   bool valid() const { return fd_.valid(); }
+  // Readable when there is a record; -1 where that cannot be waited for (a file can always be read).
+  int fd_to_wait_for() const { return can_wait_ ? fd_.get() : -1; }
 
   enum class Next : uint8_t { record, empty, overrun, failed };
   // `record` is a view into the reader, good until the next call. overrun: the kernel has overwritten records that were
@@ -42,6 +44,7 @@ class KmsgReader {
  private:
   KmsgSystem system_;
   UniqueFd fd_;
+  bool can_wait_ = false;
   std::array<char, 16 * 1024> buffer_{};
   size_t begin_ = 0, end_ = 0;
   bool skipping_ = false;  // the rest of a record that was too long
