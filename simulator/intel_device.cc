@@ -123,6 +123,8 @@ class IntelParser {
       read_memory(reader, d, t);
       t.gpu_temperature = reader.wave("temperature.gpu_c", -40, 150);
       t.memory_temperature = reader.wave("temperature.memory_c", -40, 150);
+      t.gpu_temperature_most = reader.number("temperature.gpu_max_c", 1, 150);
+      t.memory_temperature_most = reader.number("temperature.memory_max_c", 1, 150);
       t.power = reader.wave("power.tile_w", 0, kWattsMost);
       d.tiles.push_back(std::move(t));
     }

@@ -13,9 +13,11 @@ except ImportError:
 
 
 class Judges(unittest.TestCase):
+    SCENARIO = "h100x8"
+
     @classmethod
     def setUpClass(cls):
-        cls.agent = Agent(simulate="h100x8")
+        cls.agent = Agent(simulate=cls.SCENARIO)
         cls.addClassCleanup(cls.agent.end)
         wait_for("the windows to fill", lambda: cls.agent.page().values("accelmon_gpu_utilization_window_ratio"))
 
@@ -79,5 +81,15 @@ class Judges(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
 
 
+class MixedHost(Judges):
+    """Boards of three makers on one page."""
+
+    SCENARIO = "mixed"
+
+    def test_all_makers_are_there(self):
+        vendors = {labels["hw_vendor"] for _, labels, _ in self.agent.page().samples if labels.get("hw_type") == "gpu"}
+        self.assertEqual(vendors, {"nvidia", "amd", "intel"})
+
+
 if __name__ == "__main__":
-    main(120)
+    main(160)

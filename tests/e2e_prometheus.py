@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """A real Prometheus scrapes the agent for a while; what it then knows must be right."""
+import collections
 import json
 import pathlib
+import re
 import subprocess
 import tempfile
 import unittest
@@ -9,15 +11,19 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from agent_fixture import PATIENCE, Agent, free_port, have, main, wait_for
+from agent_fixture import PATIENCE, SOURCE, Agent, free_port, have, main, wait_for
 
 
-class Prometheus(unittest.TestCase):
+class Scraped(unittest.TestCase):
+    """An agent and a Prometheus that scrapes it."""
+
+    SCENARIO = None
+
     @classmethod
     def setUpClass(cls):
         if have("prometheus") is None:
             raise unittest.SkipTest("prometheus is not installed")
-        cls.agent = Agent(simulate="h100x8")
+        cls.agent = Agent(simulate=cls.SCENARIO)
         cls.addClassCleanup(cls.agent.end)
         folder = tempfile.TemporaryDirectory(prefix="accelmon-prometheus-")
         cls.addClassCleanup(folder.cleanup)
@@ -71,6 +77,10 @@ scrape_configs:
     def query(cls, expression):
         return [(series["metric"], float(series["value"][1]))
                 for series in cls.api("/api/v1/query", query=expression)["result"]]
+
+
+class Prometheus(Scraped):
+    SCENARIO = "h100x8"
 
     def test_every_scrape_succeeded(self):
         target = self.api("/api/v1/targets")["activeTargets"][0]
@@ -126,5 +136,28 @@ scrape_configs:
         self.assertEqual(count, kept)
 
 
+class OneQueryForEveryMaker(Scraped):
+    """docs/queries.md, typed as written: each of its queries has an answer from every maker's boards."""
+
+    SCENARIO = "mixed"
+
+    def test_every_documented_query(self):
+        text = (SOURCE / "docs/queries.md").read_text()
+        queries = [query.strip() for query in re.findall(r"```promql\n(.*?)```", text, re.DOTALL)]
+        self.assertGreaterEqual(len(queries), 8)
+        for query in queries:
+            with self.subTest(query=query):
+                answer = self.query(query)
+                if query.startswith("# Nothing"):
+                    self.assertEqual(answer, [])
+                    continue
+                series = collections.Counter(labels.get("hw_vendor") for labels, _ in answer)
+                self.assertEqual(set(series), {"nvidia", "amd", "intel"}, answer)
+                if "reason" not in query:  # makers have reasons of their own
+                    self.assertEqual(len(set(series.values())), 1, f"boards of one maker have more series: {series}")
+                for labels, value in answer:
+                    self.assertEqual(value, value, f"not a number: {labels}")
+
+
 if __name__ == "__main__":
-    main(240)
+    main(400)

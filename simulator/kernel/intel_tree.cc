@@ -132,6 +132,10 @@ class IntelTree {
     if (device_.*which) number(path, [which](const IntelDevice& d, const Moment&) { return *(d.*which) * 1e6; });
   }
 
+  void celsius(const std::string& path, std::optional<double> limit) {
+    if (limit) fixed(path, std::to_string(static_cast<long>(*limit * 1e3)));
+  }
+
   void add_hwmon() {
     if (device_.integrated) return;
     const std::string at = tree_.hwmon(folder_, xe() ? "xe" : "i915", owner_) + "/";
@@ -155,11 +159,13 @@ class IntelTree {
       number(at + (xe() ? "temp2_input" : "temp1_input"),
              [](const IntelDevice& d, const Moment& m) { return d.tiles[0].gpu_temperature->value(m.t) * 1e3; });
       if (xe()) fixed(at + "temp2_label", "pkg");
+      celsius(at + (xe() ? "temp2_crit" : "temp1_crit"), device_.tiles[0].gpu_temperature_most);
     }
     if (device_.tiles[0].memory_temperature && xe()) {
       number(at + "temp3_input",
              [](const IntelDevice& d, const Moment& m) { return d.tiles[0].memory_temperature->value(m.t) * 1e3; });
       fixed(at + "temp3_label", "vram");
+      celsius(at + "temp3_crit", device_.tiles[0].memory_temperature_most);
     }
     for (unsigned fan = 1; fan <= (xe() ? device_.fans : std::min(device_.fans, 1u)); ++fan)
       number(at + format("fan%u_input", fan),

@@ -50,7 +50,10 @@ ze_result_t ZE_APICALL temperature_properties(zes_temp_handle_t sensor, zes_temp
                    if (!is_typed(out, ZES_STRUCTURE_TYPE_TEMP_PROPERTIES)) return ZE_RESULT_ERROR_INVALID_ARGUMENT;
                    out->type = one.type;
                    set_place(entry, one.tile, out);
-                   out->maxTemperature = -1;
+                   const IntelTile& tile = entry.device().tiles[one.tile];
+                   out->maxTemperature = (one.type == ZES_TEMP_SENSORS_MEMORY ? tile.memory_temperature_most
+                                                                              : tile.gpu_temperature_most)
+                                             .value_or(-1);
                    out->isCriticalTempSupported = 0;
                    out->isThreshold1Supported = 0;
                    out->isThreshold2Supported = 0;

@@ -45,6 +45,12 @@ void CellBlock::absent(MetricId metric, int device, State state, const std::stri
   if (std::find(absences_.begin(), absences_.end(), entry) == absences_.end()) absences_.push_back(entry);
 }
 
+void CellBlock::show_margin(int device, const Attribute& where, double limit, int temperature) {
+  const int made = cell();
+  margins_.push_back(Below{limit, temperature, made});
+  show(MetricId::temperature_margin, device, Tier::fast, {where}, made);
+}
+
 bool CellBlock::has(MetricId metric, int device) const {
   return std::any_of(shown_.begin(), shown_.end(),
                      [&](const Shown& one) { return one.series.metric == metric && one.series.device == device; });
@@ -52,6 +58,7 @@ bool CellBlock::has(MetricId metric, int device) const {
 
 void CellBlock::clear_cells() {
   cells_.clear();
+  margins_.clear();
   aggregates_.clear();
   shown_.clear();
   absences_.clear();
@@ -68,9 +75,16 @@ void CellBlock::build_absences(CatalogBuilder& builder, int first) const {
 }
 
 void CellBlock::compute_aggregates() {
+  for (const Below& margin : margins_) {
+    const Cell from = at(margin.of);
+    if (from.state == State::ok)
+      at(margin.cell).set(margin.limit - from.value);
+    else
+      at(margin.cell).absent(from.state);
+  }
   for (const Aggregate& aggregate : aggregates_) {
     double sum = 0;
-    double most = -std::numeric_limits<double>::infinity();
+    double most = -std::numeric_limits<double>::infinity(), least = -most;
     size_t good = 0;
     State missing = State::not_ready;
     for (const int part : aggregate.parts) {
@@ -79,6 +93,7 @@ void CellBlock::compute_aggregates() {
         ++good;
         sum += cell.value;
         most = std::max(most, cell.value);
+        least = std::min(least, cell.value);
       } else {
         missing = cell.state;
       }
@@ -88,7 +103,20 @@ void CellBlock::compute_aggregates() {
     if (good < aggregate.parts.size()) {
       out.absent(missing);
     } else {
-      out.set(aggregate.op == Op::most ? most : aggregate.op == Op::sum ? sum : sum / static_cast<double>(good));
+      switch (aggregate.op) {
+        case Op::sum:
+          out.set(sum);
+          break;
+        case Op::mean:
+          out.set(sum / static_cast<double>(good));
+          break;
+        case Op::most:
+          out.set(most);
+          break;
+        case Op::least:
+          out.set(least);
+          break;
+      }
     }
   }
 }

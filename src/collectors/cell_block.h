@@ -1,6 +1,6 @@
 // The readings of one device and its parts, and the series that show them.
 //
-// A collector's sources fill cells; series show cells; some cells are made of others (the sum over a GPU's tiles). What
+// A collector's sources fill cells; series show cells; some cells are made of others (the sum over a GPU's tiles, the distance to a limit). What
 // stands here is the bookkeeping between them, which does not depend on how a source reads. Base class of a device.
 // Threads: the collector's. Cost of compute() and publish(): arithmetic; nothing is allocated.
 #pragma once
@@ -25,7 +25,7 @@ struct Cell {
 
 class CellBlock {
  protected:
-  enum class Op : uint8_t { sum, mean, most };
+  enum class Op : uint8_t { sum, mean, most, least };
   struct Shown {
     Series series;  // its device: 0 is the device itself, part n is n + 1
     int cell;       // -1: somebody else gives its values
@@ -34,6 +34,11 @@ class CellBlock {
     Op op;
     int cell;
     std::vector<int> parts;
+  };
+  struct Below {
+    double limit;
+    int of;
+    int cell;
   };
 
   // Why a cell is not shown that its driver has not, or keeps from us.
@@ -49,6 +54,8 @@ class CellBlock {
   // Gives the device the sum, or the largest, of what its parts have, unless it has that itself.
   void add_up(MetricId metric, Op op, Tier tier, const std::vector<Attribute>& attributes = {});
   void absent(MetricId metric, int device, State state, const std::string& reason);
+  // How far the cell of a temperature is below `limit`, the lowest at which the device slows down.
+  void show_margin(int device, const Attribute& where, double limit, int temperature);
   bool has(MetricId metric, int device) const;
   void clear_cells();
   // Adds the series and absences; `first`: the device's index in the catalog.
@@ -58,11 +65,12 @@ class CellBlock {
   // ---- polling ----
   Cell& at(int i) { return cells_[static_cast<size_t>(i)]; }
   const Cell& at(int i) const { return cells_[static_cast<size_t>(i)]; }
-  void compute_aggregates();
+  void compute_aggregates();  // and margins
   // The series of the due tiers, from `base` on.
   void publish(const PollRequest& due, Frame& frame, int base) const;
 
   std::vector<Cell> cells_;
+  std::vector<Below> margins_;
   std::vector<Aggregate> aggregates_;
   std::vector<Shown> shown_;
   std::vector<std::pair<int, Absence>> absences_;  // device, and what it has not

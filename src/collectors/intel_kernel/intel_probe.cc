@@ -1,6 +1,8 @@
 // Discovery of one GPU: nodes, memory, clocks, sensors, processes.
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
+#include <limits>
 
 #include "base/text.h"
 #include "collectors/hw_state.h"
@@ -370,15 +372,20 @@ void Gpu::probe_sensors(const std::string& folder, const std::vector<std::string
     } else if (sensor.kind == "temp") {
       const Attribute where{AttributeId::sensor_location, location};
       if (!show_number(MetricId::temperature, device, Tier::fast, {where}, path, kMilli, call)) continue;
+      const int temperature = shown_.back().cell;
+      double lowest = std::numeric_limits<double>::infinity();
       for (const auto& [rest, type] :
            {std::pair{"max", "high.degraded"}, {"crit", "high.critical"}, {"emergency", "max"}}) {
         const std::string limit = folder + "/" + std::string(sensor.stem) + "_" + rest;
         const auto text = first_line(limit);
         const auto value = text ? parse_i64(*text) : std::nullopt;
         if (!value || *value <= 0 || *value > 200'000) continue;
+        lowest = std::min(lowest, static_cast<double>(*value) * kMilli);
         show_number(MetricId::temperature_limit, device, Tier::rare, {where, {AttributeId::limit_type, type}}, limit,
                     kMilli, call);
       }
+      // Limits are fixed, so they are read here and now too.
+      if (std::isfinite(lowest)) show_margin(device, where, lowest, temperature);
     }
   }
 }

@@ -276,10 +276,21 @@ void Gpu::probe_temperatures() {
     const auto* source = offer<TemperatureSource>(MetricId::temperature, device, "the driver does not read this sensor",
                                                   handle, host_.rights);
     if (source == nullptr) return;
-    any |= show(MetricId::temperature, device, Tier::fast, {{AttributeId::sensor_location, location}}, source->celsius);
+    const Attribute where{AttributeId::sensor_location, location};
+    if (!show(MetricId::temperature, device, Tier::fast, {where}, source->celsius)) return;
+    any = true;
+    // -1: the driver does not know it.
+    if (!(sensor.most > 0 && sensor.most <= 200)) return;
+    const int limit = cell();
+    at(limit).set(sensor.most);
+    show(MetricId::temperature_limit, device, Tier::rare, {where, {AttributeId::limit_type, "max"}}, limit);
+    show_margin(device, where, sensor.most, source->celsius);
   });
-  for (const char* location : {"gpu", "memory"})
-    add_up(MetricId::temperature, Op::most, Tier::fast, {{AttributeId::sensor_location, location}});
+  for (const char* location : {"gpu", "memory"}) {
+    const std::vector<Attribute> where{{AttributeId::sensor_location, location}};
+    add_up(MetricId::temperature, Op::most, Tier::fast, where);
+    add_up(MetricId::temperature_margin, Op::least, Tier::fast, where);
+  }
   if (!any && !lost_)
     absent({MetricId::temperature}, code,
            host_.rights.root ? "the driver shows no temperature of this device"
