@@ -18,7 +18,7 @@ import threading
 import time
 import unittest
 
-PROGRAM = os.environ.get("ACCELMON", "build/debug/bin/accelmon")
+PROGRAM = str(pathlib.Path(os.environ.get("ACCELMON", "build/debug/bin/accelmon")).absolute())
 SOURCE = pathlib.Path(__file__).resolve().parent.parent
 # Nothing that goes well takes as long; what goes wrong must not take for ever. Sanitizers and memcheck are slow.
 PATIENCE = float(os.environ.get("ACCELMON_TEST_PATIENCE", "30"))

@@ -405,7 +405,6 @@ def main():
     parser.add_argument("--rounds", type=int, default=0, help="then start and stop a collector so often, and count")
     parser.add_argument("--markdown", help="write the table into this file, too")
     arguments = parser.parse_args()
-    agent_fixture.PROGRAM = str(pathlib.Path(agent_fixture.PROGRAM).resolve())
     agent_fixture._watchdog(3600)
     names = arguments.only or (["nvml"] if arguments.short else list(TARGETS))
     rows = []

@@ -16,7 +16,6 @@ Exit code 0: nothing grew.
 """
 import argparse
 import os
-import pathlib
 import statistics
 import sys
 import time
@@ -81,7 +80,6 @@ def main():
     parser.add_argument("--scenario", default="mixed")
     parser.add_argument("--lenient", action="store_true", help="do not judge missed polls")
     arguments = parser.parse_args()
-    agent_fixture.PROGRAM = str(pathlib.Path(agent_fixture.PROGRAM).resolve())
     agent_fixture._watchdog(arguments.minutes * 60 + 120)
     scenario = Scenario.of(arguments.scenario)
     # A small history is full soon, and then must stay as large as it is.

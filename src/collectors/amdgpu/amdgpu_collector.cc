@@ -1,31 +1,24 @@
 #include "collectors/amdgpu/amdgpu_collector.h"
 
 #include <dirent.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <climits>
 
 #include "base/text.h"
 #include "collectors/amdgpu/amdgpu_device.h"
+#include "collectors/kernel_files.h"
+#include "collectors/pci_bus.h"
 
 namespace accelmon {
 namespace {
 
 using namespace amdgpu;
 
+constexpr unsigned kAmd = 0x1002;
+
 struct CloseFolder {
   void operator()(DIR* folder) const { ::closedir(folder); }
 };
-
-std::string driver_of(const std::string& folder) {
-  char target[PATH_MAX];
-  const ssize_t n = ::readlink((folder + "/driver").c_str(), target, sizeof target);
-  if (n <= 0 || n == static_cast<ssize_t>(sizeof target)) return {};
-  const std::string_view path(target, static_cast<size_t>(n));
-  return std::string(path.substr(path.rfind('/') + 1));
-}
 
 class AmdgpuCollector final : public Collector {
  public:
@@ -37,6 +30,7 @@ class AmdgpuCollector final : public Collector {
   Result<Catalog> discover() override;
   PollResult poll(const PollRequest& request, Frame& frame, std::vector<Event>& events) override;
   void release() override {
+    folder_.reset();
     gpus_.clear();
     enumerate_due_ = true;
   }
@@ -54,6 +48,8 @@ class AmdgpuCollector final : public Collector {
   CollectorContext context_;
   std::unique_ptr<Host> host_;
   std::vector<std::unique_ptr<Gpu>> gpus_;
+  std::unique_ptr<DIR, CloseFolder> folder_;  // of the bus
+  uint64_t fingerprint_ = 0;
   bool enumerate_due_ = true;
   bool first_poll_ = true;
   uint64_t places_ = 0;
@@ -61,34 +57,24 @@ class AmdgpuCollector final : public Collector {
 };
 
 AmdgpuCollector::Bus AmdgpuCollector::list() const {
+  const PciListing listing = list_accelerators(host_->sysfs);
   Bus bus;
-  const std::string folder = host_->sysfs + "/bus/pci/devices";
-  const std::unique_ptr<DIR, CloseFolder> all(::opendir(folder.c_str()));
-  if (!all) {
-    bus.error = errno;
-    return bus;
-  }
-  while (const dirent* entry = ::readdir(all.get())) {
-    const std::string address = entry->d_name;
-    if (address.empty() || address[0] == '.') continue;
-    const std::string at = folder + "/" + address;
-    const Result<std::string> vendor = read_file(at + "/vendor", 64);
-    if (!vendor || trim(*vendor) != "0x1002") continue;
-    const Result<std::string> kind = read_file(at + "/class", 64);
-    // Displays (0x03) and processing accelerators (0x12); AMD makes much else.
-    if (!kind || !(kind->starts_with("0x03") || kind->starts_with("0x12"))) continue;
-    const std::string driver = driver_of(at);
-    if (driver == "amdgpu") {
-      bus.ours.push_back(Found{address, at, {}});
+  bus.error = listing.error;
+  for (const PciFunction& function : listing.functions) {
+    if (function.vendor != kAmd) continue;
+    if (function.driver == "amdgpu") {
+      bus.ours.push_back(Found{function.address, function.folder, {}});
     } else {
-      bus.others += (bus.others.empty() ? "" : ", ") + address + " (" + (driver.empty() ? "no driver" : driver) + ")";
+      bus.others += (bus.others.empty() ? "" : ", ") + function.address + " (" +
+                    (function.driver.empty() ? "no driver" : function.driver) + ")";
     }
   }
-  std::sort(bus.ours.begin(), bus.ours.end(), [](const Found& a, const Found& b) { return a.address < b.address; });
   return bus;
 }
 
 Status AmdgpuCollector::enumerate() {
+  if (!folder_) folder_.reset(::opendir((host_->sysfs + "/bus/pci/devices").c_str()));
+  fingerprint_ = folder_fingerprint(folder_.get());
   Bus bus = list();
   if (bus.error != 0) return Status::from_errno(bus.error, "cannot list " + host_->sysfs + "/bus/pci/devices");
   if (bus.ours.empty()) {
@@ -170,14 +156,19 @@ PollResult AmdgpuCollector::poll(const PollRequest& request, Frame& frame, std::
     rediscover = rediscover || outcome.rediscover;
     suspect = suspect || outcome.suspect;
   }
-  if (((suspect && due.is_due(Tier::slow)) || due.is_due(Tier::rare)) && !first_poll_) {
+  // A driver that is bound to a device leaves the bus as it is: that is looked for with the rare tier.
+  if (!first_poll_ && (due.is_due(Tier::rare) ||
+                       (due.is_due(Tier::slow) && (suspect || folder_fingerprint(folder_.get()) != fingerprint_)))) {
     const Bus bus = list();
+    fingerprint_ = folder_fingerprint(folder_.get());
     const bool same = bus.error == 0 && std::equal(bus.ours.begin(), bus.ours.end(), gpus_.begin(), gpus_.end(),
                                                    [](const Found& a, const auto& b) { return a == b->found(); });
     if (bus.error == 0 && bus.ours.empty()) return PollResult::lost;
     if (!same) enumerate_due_ = true;
     // A device that was lost and is still there may have come back, from a reset.
     if (due.is_due(Tier::rare) && suspect) enumerate_due_ = true;
+    for (const auto& gpu : gpus_)
+      if (gpu->answers_again()) enumerate_due_ = true;
   }
   first_poll_ = false;
   return rediscover || enumerate_due_ ? PollResult::rediscover : PollResult::ok;

@@ -77,6 +77,8 @@ class Gpu {
   const Device& identity() const { return parts_[0].device; }
   const Found& found() const { return found_; }
   bool lost() const { return lost_; }
+  // Asks one file of a device that was lost. It may have been reset since.
+  bool answers_again();
   bool probed() const { return probed_; }
   std::string metrics_revision() const;
 
@@ -155,6 +157,7 @@ class Gpu {
   bool exists(const std::string& name) const;
   std::string text_of(const std::string& name) const;
   void identify();
+  int ask_one_file();  // 0, or errno
   void probe_metrics_file();
   void probe_activity();
   void probe_memory();

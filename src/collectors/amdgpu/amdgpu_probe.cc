@@ -177,6 +177,17 @@ bool Gpu::pick(Gauge gauge, uint16_t first, uint16_t count, Join how, Tier tier,
 
 // ---- what is asked ----
 
+int Gpu::ask_one_file() {
+  SysFile memory;
+  const int error = memory.open(found_.folder + "/mem_info_vram_total");
+  std::string_view text;
+  return error != 0 ? error : memory.read(host_.buffer, text);
+}
+
+bool Gpu::answers_again() {
+  return lost_ && ask_one_file() == 0;
+}
+
 void Gpu::probe() {
   asleep_ = suspended();
   if (asleep_) {
@@ -187,10 +198,7 @@ void Gpu::probe() {
   }
   hwmon_ = find_hwmon(found_.folder);
   if (!hwmon_.empty() && text_of(hwmon_ + "/name").empty()) hwmon_.clear();
-  SysFile memory;
-  const int error = memory.open(found_.folder + "/mem_info_vram_total");
-  std::string_view text;
-  const int answer = error != 0 ? error : memory.read(host_.buffer, text);
+  const int answer = ask_one_file();
   if (is_gone(answer) || (answer == ENOENT && hwmon_.empty())) {
     lost_ = true;
     lost_error_ = answer;

@@ -245,6 +245,14 @@ TEST_F(AmdgpuSimulated, ADeviceThatFallsOffTheBusHasFailed) {
   ASSERT_EQ(events.size(), 1u);
   EXPECT_EQ(events[0].code, "device_lost");
   EXPECT_EQ(events[0].device_id, "amd-2af17d39c0185500");
+  // It is looked for with the slow tier, and is back as soon as it answers.
+  const uint8_t fast_and_slow = (1u << static_cast<unsigned>(Tier::fast)) | (1u << static_cast<unsigned>(Tier::slow));
+  EXPECT_EQ(poll(fast_and_slow), PollResult::ok);
+  write("");
+  EXPECT_EQ(poll(fast_and_slow), PollResult::rediscover);
+  settle();
+  EXPECT_EQ(value(MetricId::hw_status, 0, {{AttributeId::hw_state, "failed"}}), 0);
+  EXPECT_EQ(state(MetricId::gpu_utilization, 0), State::ok);
 }
 
 TEST_F(AmdgpuSimulated, ADeviceThatGoesIsGone) {
