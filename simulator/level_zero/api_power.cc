@@ -51,9 +51,9 @@ ze_result_t ZE_APICALL temperature_properties(zes_temp_handle_t sensor, zes_temp
                    out->type = one.type;
                    set_place(entry, one.tile, out);
                    const IntelTile& tile = entry.device().tiles[one.tile];
-                   out->maxTemperature = (one.type == ZES_TEMP_SENSORS_MEMORY ? tile.memory_temperature_most
-                                                                              : tile.gpu_temperature_most)
-                                             .value_or(-1);
+                   out->maxTemperature =
+                       (one.type == ZES_TEMP_SENSORS_MEMORY ? tile.memory_temperature_most : tile.gpu_temperature_most)
+                           .value_or(-1);
                    out->isCriticalTempSupported = 0;
                    out->isThreshold1Supported = 0;
                    out->isThreshold2Supported = 0;

@@ -452,7 +452,7 @@ void CollectorSlot::check_silence(Nanos now) {
 
 void CollectorSlot::kill_now() {
   if (pid_ <= 0) return;
-  ::kill(pid_, SIGKILL);
+  settings_.kill(pid_, SIGKILL);
   killed_at_ = clock_.monotonic();
 }
 

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -156,13 +157,13 @@ constexpr CollectorEntry kEntry{"fake", "x", "a collector for tests", never};
 
 class SlotTest : public ::testing::Test {
  protected:
-  SlotTest() : slot_(kEntry, real_clock()) { set_log_level(LogLevel::error); }
+  SlotTest() : slot_(kEntry, clock_) { set_log_level(LogLevel::error); }
 
   void start(const std::string& mode, Nanos interval = 20 * kMillisecond) {
     config_.poll.interval = interval;
     config_.poll.slow = config_.poll.rare = 10 * interval;
     config_.poll.hang = 500 * kMillisecond;
-    slot_.configure(config_, {"/proc/self/exe", {{"ACCELMON_TEST_CHILD", mode}}});
+    slot_.configure(config_, {"/proc/self/exe", {{"ACCELMON_TEST_CHILD", mode, {}}}, kill_});
   }
 
   // Serves the slot until `done` or until ten seconds have passed.
@@ -176,7 +177,17 @@ class SlotTest : public ::testing::Test {
     return false;
   }
 
+  // The real time, and what a test puts on top of it.
+  class AheadClock : public Clock {
+   public:
+    Nanos monotonic() const override { return real_clock().monotonic() + ahead; }
+    Nanos wall() const override { return real_clock().wall() + ahead; }
+    Nanos ahead = 0;
+  };
+
   Config config_;
+  int (*kill_)(pid_t, int) = ::kill;
+  AheadClock clock_;
   CollectorSlot slot_;
 };
 
@@ -219,6 +230,28 @@ TEST_F(SlotTest, AHangIsNamedItsSeriesGoStaleAndItIsKilled) {
   EXPECT_NE(slot_.message().find("vendorHangs"), std::string::npos) << slot_.message();
   const auto events = slot_.take_events();
   EXPECT_TRUE(std::any_of(events.begin(), events.end(), [](const Event& e) { return e.code == "collector_silent"; }));
+}
+
+// What sits in the kernel survives being killed. It is told, left behind, and nothing is started beside it.
+TEST_F(SlotTest, WhatCannotBeKilledIsReportedAndLeftAlone) {
+  kill_ = [](pid_t, int) { return 0; };
+  start("one_then_hang");
+  ASSERT_TRUE(until([&] { return slot_.frames() == 1; }));
+  const pid_t pid = slot_.pid();
+  ASSERT_TRUE(until([&] { return slot_.message().find("was killed") != std::string::npos; }));
+  clock_.ahead += 6 * kSecond;
+  ASSERT_TRUE(until([&] { return slot_.state() == SlotState::stuck; }));
+  EXPECT_NE(slot_.message().find("vendorHangs"), std::string::npos) << slot_.message();
+  const auto events = slot_.take_events();
+  EXPECT_TRUE(std::any_of(events.begin(), events.end(), [](const Event& e) { return e.code == "collector_stuck"; }));
+  clock_.ahead += 3600 * kSecond;
+  EXPECT_FALSE(until([&] { return slot_.pid() != pid; }, 200 * kMillisecond));
+  // The driver lets it go after all: a new one starts.
+  ASSERT_EQ(::kill(pid, SIGKILL), 0);
+  EXPECT_TRUE(until([&] { return slot_.pid() != pid; }));
+  clock_.ahead += 3600 * kSecond;
+  EXPECT_TRUE(until([&] { return slot_.pid() > 0 && slot_.pid() != pid && slot_.state() != SlotState::stuck; }));
+  ::kill(slot_.pid(), SIGKILL);
 }
 
 TEST_F(SlotTest, ReleaseStopsItUntilResume) {

@@ -268,24 +268,24 @@ void Gpu::probe_memory() {
 
 void Gpu::probe_temperatures() {
   bool any = false;
-  const ZeResult code = each<TemperatureProperties, Symbol::zesDeviceEnumTemperatureSensors,
-                             Symbol::zesTemperatureGetProperties>([&](Handle handle,
-                                                                      const TemperatureProperties& sensor, int device) {
-    const char* location = sensor_location(sensor.type);
-    if (location == nullptr) return;
-    const auto* source = offer<TemperatureSource>(MetricId::temperature, device, "the driver does not read this sensor",
-                                                  handle, host_.rights);
-    if (source == nullptr) return;
-    const Attribute where{AttributeId::sensor_location, location};
-    if (!show(MetricId::temperature, device, Tier::fast, {where}, source->celsius)) return;
-    any = true;
-    // -1: the driver does not know it.
-    if (!(sensor.most > 0 && sensor.most <= 200)) return;
-    const int limit = cell();
-    at(limit).set(sensor.most);
-    show(MetricId::temperature_limit, device, Tier::rare, {where, {AttributeId::limit_type, "max"}}, limit);
-    show_margin(device, where, sensor.most, source->celsius);
-  });
+  const ZeResult code =
+      each<TemperatureProperties, Symbol::zesDeviceEnumTemperatureSensors, Symbol::zesTemperatureGetProperties>(
+          [&](Handle handle, const TemperatureProperties& sensor, int device) {
+            const char* location = sensor_location(sensor.type);
+            if (location == nullptr) return;
+            const auto* source = offer<TemperatureSource>(MetricId::temperature, device,
+                                                          "the driver does not read this sensor", handle, host_.rights);
+            if (source == nullptr) return;
+            const Attribute where{AttributeId::sensor_location, location};
+            if (!show(MetricId::temperature, device, Tier::fast, {where}, source->celsius)) return;
+            any = true;
+            // -1: the driver does not know it.
+            if (!(sensor.most > 0 && sensor.most <= 200)) return;
+            const int limit = cell();
+            at(limit).set(sensor.most);
+            show(MetricId::temperature_limit, device, Tier::rare, {where, {AttributeId::limit_type, "max"}}, limit);
+            show_margin(device, where, sensor.most, source->celsius);
+          });
   for (const char* location : {"gpu", "memory"}) {
     const std::vector<Attribute> where{{AttributeId::sensor_location, location}};
     add_up(MetricId::temperature, Op::most, Tier::fast, where);
