@@ -2,111 +2,41 @@
 
 #include <algorithm>
 #include <cstring>
-#include <unordered_set>
+#include <optional>
 
 #include "base/text.h"
-#include "encode/utf8.h"
+#include "encode/labels.h"
 
 namespace accelmon {
 namespace {
 
-constexpr size_t kMaxLabelBytes = 256;
 constexpr size_t kMaxNumberBytes = 24;     // "-2.2250738585072014e-308"
 constexpr size_t kNumberBufferBytes = 32;  // what write_number() wants to find
 constexpr size_t kFormats = 2;
 constexpr std::string_view kEnd = "# EOF\n";
 
-using LabelText = std::pair<AttributeId, std::string>;  // escaped, without quotes
-
-// A label's value as a page can carry it: valid UTF-8 without control characters other than the newline, at most
-// kMaxLabelBytes long, and escaped.
-std::string label_text(std::string_view value) {
-  std::string out;
-  size_t clean = 0;  // bytes so far, not counting escapes
-  size_t i = 0;
-  while (i < value.size()) {
-    const auto c = static_cast<unsigned char>(value[i]);
-    size_t length = utf8_length(value, i);
-    const bool control = (c < 0x20 && c != '\n') || c == 0x7f ||
-                         (c == 0xc2 && length == 2 && static_cast<unsigned char>(value[i + 1]) < 0xa0);
-    std::string_view piece = value.substr(i, length);
-    if (length == 0) length = utf8_broken_length(value, i);
-    if (control || piece.empty()) piece = kReplacementCharacter;
-    if (clean + piece.size() > kMaxLabelBytes) break;
-    clean += piece.size();
-    i += length;
-    if (c == '\\')
-      out += "\\\\";
-    else if (c == '"')
-      out += "\\\"";
-    else if (c == '\n')
+void append_escaped(std::string& out, std::string_view value) {
+  for (const char c : value) {
+    if (c == '\n') {
       out += "\\n";
-    else
-      out += piece;
+      continue;
+    }
+    if (c == '\\' || c == '"') out += '\\';
+    out += c;
   }
-  return out;
 }
 
-// Labels of one series: no name twice (the first one stands), none empty, since an empty label is no label.
-class Labels {
- public:
-  void add(AttributeId id, std::string_view value) {
-    if (static_cast<size_t>(id) >= all_attributes().size()) return;
-    for (const LabelText& label : labels_)
-      if (label.first == id) return;
-    std::string text = label_text(value);
-    if (!text.empty()) labels_.emplace_back(id, std::move(text));
+void append_labels(std::string& out, const LabelSet& labels) {
+  char before = '{';
+  for (const Label& label : labels.labels()) {
+    out += before;
+    out += prometheus_label(label.id);
+    out += "=\"";
+    append_escaped(out, label.value);
+    out += '"';
+    before = ',';
   }
-
-  void append_to(std::string& out) const {
-    if (labels_.empty()) return;
-    char before = '{';
-    for (const auto& [id, text] : labels_) {
-      out += before;
-      out += prometheus_label(id);
-      out += "=\"";
-      out += text;
-      out += '"';
-      before = ',';
-    }
-    out += '}';
-  }
-
-  // The same for the same labels in any order, which to Prometheus is the same series.
-  std::string identity() const {
-    std::vector<const LabelText*> sorted;
-    for (const LabelText& label : labels_) sorted.push_back(&label);
-    std::sort(sorted.begin(), sorted.end(), [](auto* a, auto* b) { return a->first < b->first; });
-    std::string key;
-    for (const LabelText* label : sorted) {
-      key += static_cast<char>(label->first);
-      key += label->second;
-      key += '\n';  // never in an escaped text
-    }
-    return key;
-  }
-
- private:
-  std::vector<LabelText> labels_;
-};
-
-Labels labels_of(const Catalog& catalog, const Series& series) {
-  Labels labels;
-  if (series.device >= 0) {
-    const Device& device = catalog.devices[static_cast<size_t>(series.device)];
-    labels.add(AttributeId::hw_id, device.id);
-    labels.add(AttributeId::hw_type, to_string(device.type));
-    labels.add(AttributeId::gpu, device.index);
-    labels.add(AttributeId::hw_vendor, device.vendor);
-    if (series.metric == MetricId::device_info) {
-      labels.add(AttributeId::hw_model, device.model);
-      for (const Attribute& attribute : device.info) labels.add(attribute.id, attribute.value);
-      if (device.parent >= 0 && static_cast<size_t>(device.parent) < catalog.devices.size())
-        labels.add(AttributeId::hw_parent, catalog.devices[static_cast<size_t>(device.parent)].id);
-    }
-  }
-  for (const Attribute& attribute : series.attributes) labels.add(attribute.id, attribute.value);
-  return labels;
+  if (before == ',') out += '}';
 }
 
 std::string_view without_suffix(std::string_view name, std::string_view suffix) {
@@ -227,54 +157,33 @@ struct Exposition::Plan {
 void Exposition::Plan::build(const Snapshot& snapshot) {
   *this = Plan();
   built = true;
-  struct Item {
-    uint32_t metric, source, series;
-  };
-  std::vector<Item> items;
-  for (const SourceView& view : snapshot.sources) {
-    const auto source = static_cast<uint32_t>(sources.size());
+  for (const SourceView& view : snapshot.sources)
     sources.push_back({view.catalog, view.catalog != nullptr ? view.catalog->generation : 0});
-    if (view.catalog == nullptr) continue;
-    const Catalog& catalog = *view.catalog;
-    for (size_t i = 0; i < catalog.series.size(); ++i) {
-      const Series& series = catalog.series[i];
-      if (index(series.metric) >= all_metrics().size() || is_local(series.metric)) continue;
-      if (series.device >= 0 && static_cast<size_t>(series.device) >= catalog.devices.size()) continue;
-      items.push_back({static_cast<uint32_t>(index(series.metric)), source, static_cast<uint32_t>(i)});
-    }
-  }
-  std::stable_sort(items.begin(), items.end(), [](const Item& a, const Item& b) { return a.metric < b.metric; });
-
-  std::unordered_set<std::string> seen;  // in this family
-  for (size_t i = 0; i < items.size(); ++i) {
-    const MetricInfo& metric = all_metrics()[items[i].metric];
-    if (i == 0 || items[i].metric != items[i - 1].metric) {
-      seen.clear();
+  std::optional<MetricId> last;
+  for_each_page_series(snapshot, [&](MetricId id, uint32_t source, uint32_t series, const LabelSet& labels) {
+    if (last != id) {
+      last = id;
       Family& family = families.emplace_back();
-      family.kind = metric.kind;
+      family.kind = info(id).kind;
       for (size_t format = 0; format < kFormats; ++format) {
-        const std::string text = header(metric, static_cast<ExpositionFormat>(format));
+        const std::string text = header(info(id), static_cast<ExpositionFormat>(format));
         headers[format] += text;
         family.header_size[format] = static_cast<uint32_t>(text.size());
       }
     }
-    const Catalog& catalog = *sources[items[i].source].catalog;
-    const Labels labels = labels_of(catalog, catalog.series[items[i].series]);
-    // Two samples of one series would cost the scraper the whole page: the first source's stands.
-    if (!seen.insert(labels.identity()).second) continue;
-    if (families.back().runs == 0 || runs.back().source != items[i].source) {
-      runs.push_back({items[i].source, 0, 0});
+    if (families.back().runs == 0 || runs.back().source != source) {
+      runs.push_back({source, 0, 0});
       ++families.back().runs;
     }
     const size_t before = prefixes.size();
-    prefixes += prometheus_name(metric.id);
-    labels.append_to(prefixes);
+    prefixes += prometheus_name(id);
+    append_labels(prefixes, labels);
     prefixes += ' ';
     const auto size = static_cast<uint32_t>(prefixes.size() - before);
-    entries.push_back({items[i].series, size});
+    entries.push_back({series, size});
     ++runs.back().entries;
     runs.back().prefix_bytes += size;
-  }
+  });
   prefixes.shrink_to_fit();
   entries.shrink_to_fit();
   bound = prefixes.size() + entries.size() * (kMaxNumberBytes + 1) + std::max(headers[0].size(), headers[1].size()) +
