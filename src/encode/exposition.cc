@@ -12,7 +12,7 @@ namespace {
 
 constexpr size_t kMaxNumberBytes = 24;     // "-2.2250738585072014e-308"
 constexpr size_t kNumberBufferBytes = 32;  // what write_number() wants to find
-constexpr size_t kFormats = 2;
+constexpr size_t kFormats = 2;  // of text
 constexpr std::string_view kEnd = "# EOF\n";
 
 void append_escaped(std::string& out, std::string_view value) {
@@ -39,10 +39,6 @@ void append_labels(std::string& out, const LabelSet& labels) {
   if (before == ',') out += '}';
 }
 
-std::string_view without_suffix(std::string_view name, std::string_view suffix) {
-  return name.ends_with(suffix) ? name.substr(0, name.size() - suffix.size()) : name;
-}
-
 void append_help(std::string& out, std::string_view family, std::string_view brief, bool escape_quotes) {
   out += "# HELP ";
   out += family;
@@ -66,16 +62,6 @@ void append_type(std::string& out, std::string_view family, std::string_view typ
   out += '\n';
 }
 
-// The unit that OpenMetrics wants as the end of the family's name; empty where there is none to state.
-std::string_view unit_of(const MetricInfo& metric, std::string_view family) {
-  if (metric.kind == Kind::info || metric.kind == Kind::state) return {};
-  const std::string_view unit =
-      metric.kind == Kind::gauge && metric.unit == Unit::one ? "ratio" : prometheus_unit(metric.unit);
-  const bool ends_so =
-      family.size() > unit.size() && family.ends_with(unit) && family[family.size() - unit.size() - 1] == '_';
-  return ends_so ? unit : std::string_view();
-}
-
 std::string header(const MetricInfo& metric, ExpositionFormat format) {
   const std::string_view name = prometheus_name(metric.id);
   std::string out;
@@ -94,7 +80,7 @@ std::string header(const MetricInfo& metric, ExpositionFormat format) {
     type = "info";
   }
   append_type(out, family, type);
-  if (const std::string_view unit = unit_of(metric, family); !unit.empty()) {
+  if (const std::string_view unit = stated_unit(metric); !unit.empty()) {
     out += "# UNIT ";
     out += family;
     out += ' ';

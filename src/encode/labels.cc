@@ -122,6 +122,21 @@ void for_each_page_series(const Snapshot& snapshot, const PageSeries& each) {
   }
 }
 
+std::string_view without_suffix(std::string_view name, std::string_view suffix) {
+  return name.ends_with(suffix) ? name.substr(0, name.size() - suffix.size()) : name;
+}
+
+std::string_view stated_unit(const MetricInfo& metric) {
+  if (metric.kind == Kind::info || metric.kind == Kind::state) return {};
+  std::string_view family = prometheus_name(metric.id);
+  if (metric.kind == Kind::counter) family = without_suffix(family, "_total");
+  const std::string_view unit =
+      metric.kind == Kind::gauge && metric.unit == Unit::one ? "ratio" : prometheus_unit(metric.unit);
+  const bool ends_so =
+      family.size() > unit.size() && family.ends_with(unit) && family[family.size() - unit.size() - 1] == '_';
+  return ends_so ? unit : std::string_view();
+}
+
 Result<ConstantLabels> constant_labels(ConstantLabels labels) {
   ConstantLabels out;
   for (auto& [name, value] : labels) {

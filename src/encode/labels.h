@@ -52,6 +52,13 @@ bool is_exported(const Catalog& catalog, const Series& series);
 using PageSeries = std::function<void(MetricId metric, uint32_t source, uint32_t series, const LabelSet& labels)>;
 void for_each_page_series(const Snapshot& snapshot, const PageSeries& each);
 
+// `name` without `suffix`, where it ends in it.
+std::string_view without_suffix(std::string_view name, std::string_view suffix);
+
+// The unit of a metric as Prometheus' formats state it: the end of the family's name ("joules" of hw_energy_joules_total);
+// empty where there is none to state.
+std::string_view stated_unit(const MetricInfo& metric);
+
 // Labels that a destination wants on every series (job, instance, cluster).
 using ConstantLabels = std::vector<std::pair<std::string, std::string>>;
 
