@@ -143,7 +143,7 @@ class AgentImpl : public Agent {
         .views = views_,
         .self = self_,
         .events = events_,
-        .scrapes = pages.scrapes_text.load() + pages.scrapes_openmetrics.load(),
+        .scrapes = pages.scrapes_text.load() + pages.scrapes_openmetrics.load() + pages.scrapes_protobuf.load(),
         .last_scrape = pages.last_scrape.load(),
         .page_bytes = pages.page_bytes.load(),
         .device_values = device_values,
@@ -230,6 +230,7 @@ class AgentImpl : public Agent {
     const PageCounters& pages = pages_.counters();
     inputs.scrapes_text = pages.scrapes_text.load(std::memory_order_relaxed);
     inputs.scrapes_openmetrics = pages.scrapes_openmetrics.load(std::memory_order_relaxed);
+    inputs.scrapes_protobuf = pages.scrapes_protobuf.load(std::memory_order_relaxed);
     inputs.render_time = pages.render_time.load(std::memory_order_relaxed);
     inputs.page_bytes = pages.page_bytes.load(std::memory_order_relaxed);
     if (server_ != nullptr) {

@@ -84,7 +84,9 @@ HttpResponse Pages::metrics(const HttpRequest& request) {
   const Nanos now = real_clock().monotonic();
   counters_.render_time.fetch_add(now - began, std::memory_order_relaxed);
   counters_.last_scrape.store(now, std::memory_order_relaxed);
-  (format == ExpositionFormat::text_0_0_4 ? counters_.scrapes_text : counters_.scrapes_openmetrics)
+  (format == ExpositionFormat::text_0_0_4 ? counters_.scrapes_text
+   : format == ExpositionFormat::protobuf ? counters_.scrapes_protobuf
+                                          : counters_.scrapes_openmetrics)
       .fetch_add(1, std::memory_order_relaxed);
 
   HttpResponse response;

@@ -30,6 +30,7 @@ struct PageSource {
 struct PageCounters {
   std::atomic<uint64_t> scrapes_text{0};
   std::atomic<uint64_t> scrapes_openmetrics{0};
+  std::atomic<uint64_t> scrapes_protobuf{0};
   std::atomic<int64_t> render_time{0};
   std::atomic<uint64_t> page_bytes{0};
   std::atomic<int64_t> last_scrape{0};  // monotonic; 0: never
@@ -58,8 +59,8 @@ class Pages {
   std::atomic<bool> gzip_{true};
   Exposition exposition_;
   GzipEncoder gzip_encoder_;
-  std::array<std::shared_ptr<Page>, 2> pages_;
-  std::array<std::shared_ptr<Page>, 2> spare_;
+  std::array<std::shared_ptr<Page>, kExpositionFormats> pages_;
+  std::array<std::shared_ptr<Page>, kExpositionFormats> spare_;
   PageCounters counters_;
 };
 

@@ -72,6 +72,7 @@ void SelfMetrics::rebuild(const std::vector<std::unique_ptr<CollectorSlot>>& slo
   store_span_ = add(MetricId::agent_store_span);
   scrapes_text_ = add(MetricId::agent_scrapes, {{AttributeId::format, "text"}});
   scrapes_openmetrics_ = add(MetricId::agent_scrapes, {{AttributeId::format, "openmetrics"}});
+  scrapes_protobuf_ = add(MetricId::agent_scrapes, {{AttributeId::format, "protobuf"}});
   render_time_ = add(MetricId::agent_render_time);
   page_bytes_ = add(MetricId::agent_page_bytes);
   requests_ok_ = add(MetricId::agent_requests, {{AttributeId::http_code, "2xx"}});
@@ -173,6 +174,7 @@ void SelfMetrics::update(const std::vector<std::unique_ptr<CollectorSlot>>& slot
   set(store_span_, to_seconds(inputs.store_span));
   set(scrapes_text_, static_cast<double>(inputs.scrapes_text));
   set(scrapes_openmetrics_, static_cast<double>(inputs.scrapes_openmetrics));
+  set(scrapes_protobuf_, static_cast<double>(inputs.scrapes_protobuf));
   set(render_time_, to_seconds(inputs.render_time));
   set_or_absent(page_bytes_, inputs.page_bytes != 0, static_cast<double>(inputs.page_bytes));
   set(requests_ok_, static_cast<double>(inputs.requests_ok));

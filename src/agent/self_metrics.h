@@ -20,6 +20,7 @@ namespace accelmon {
 struct SelfInputs {
   uint64_t scrapes_text = 0;
   uint64_t scrapes_openmetrics = 0;
+  uint64_t scrapes_protobuf = 0;
   Nanos render_time = 0;
   uint64_t page_bytes = 0;
   uint64_t requests_ok = 0;
@@ -75,7 +76,7 @@ class SelfMetrics {
 
   std::vector<SlotIndices> slots_;
   int build_ = 0, start_ = 0, agent_cpu_ = 0, agent_resident_ = 0, agent_private_ = 0, store_bytes_ = 0,
-      store_limit_ = 0, store_span_ = 0, scrapes_text_ = 0, scrapes_openmetrics_ = 0, render_time_ = 0, page_bytes_ = 0,
+      store_limit_ = 0, store_span_ = 0, scrapes_text_ = 0, scrapes_openmetrics_ = 0, scrapes_protobuf_ = 0, render_time_ = 0, page_bytes_ = 0,
       requests_ok_ = 0, requests_client_ = 0, requests_server_ = 0, connections_ = 0, log_lost_ = 0, reloads_ok_ = 0,
       reloads_failed_ = 0;
 };

@@ -1,9 +1,12 @@
-// Rendering and compressing allocate nothing once the buffers have grown. This file replaces the program's operator
-// new.
+// Rendering, encoding and compressing allocate nothing once the buffers have grown. This file replaces the program's
+// operator new.
 #include <gtest/gtest.h>
 
 #include "base/counted_new_for_test.h"
 #include "encode/exposition.h"
+#include "encode/otlp.h"
+#include "encode/remote_write.h"
+#include "encode/runs_for_test.h"
 #include "encode/snapshot_for_test.h"
 
 using accelmon::counted_new::allocations;
@@ -15,13 +18,14 @@ TEST(Allocation, NoneInSteadyState) {
   const Snapshot snapshot = for_test::whole_table();
   Exposition exposition;
   GzipEncoder gzip;
-  std::string text, openmetrics, packed;
+  std::string text, openmetrics, protobuf, packed;
   const auto poll = [&](int i) {
     for (const SourceView& source : snapshot.sources)
       for (size_t k = 0; k < source.frame->values.size(); ++k)
         source.frame->values[k] = i * 0.37 + static_cast<double>(k);
     exposition.render(snapshot, ExpositionFormat::text_0_0_4, text);
     exposition.render(snapshot, ExpositionFormat::openmetrics_1_0, openmetrics);
+    exposition.render(snapshot, ExpositionFormat::protobuf, protobuf);
     gzip.compress(text, packed);
   };
   const uint64_t at_start = allocations.load();
@@ -31,6 +35,56 @@ TEST(Allocation, NoneInSteadyState) {
   for (int i = 0; i < 1000; ++i) poll(i);
   EXPECT_EQ(allocations.load() - before, 0u);
   EXPECT_FALSE(packed.empty());
+}
+
+// One batch of one frame a source after the other, each delivered, as a push exporter lives.
+template <class Encode>
+uint64_t allocations_of_batches(Encode encode) {
+  const Snapshot snapshot = for_test::whole_table();
+  for_test::BatchMaker make = for_test::batch_of(snapshot, for_test::kBegin);
+  const std::span<const FrameRun> batch = make.batch();
+  Frame& frame = make.last_frame();
+  const auto poll = [&](int i) {
+    frame.wall += kSecond;
+    for (size_t k = 0; k < frame.values.size(); ++k) {
+      frame.values[k] = (i % 97) * 0.37 + static_cast<double>(k);  // counters fall now and then
+      frame.states[k] = (static_cast<size_t>(i) + k) % 11 == 0 ? State::stale : State::ok;
+    }
+    encode(batch);
+  };
+  const uint64_t at_start = allocations.load();
+  for (int i = 0; i < 200; ++i) poll(i);
+  EXPECT_GT(allocations.load(), at_start) << "the counter counts";
+  const uint64_t before = allocations.load();
+  for (int i = 0; i < 1000; ++i) poll(i);
+  return allocations.load() - before;
+}
+
+TEST(Allocation, NoneOfOtlp) {
+  for (const OtlpForm form : {OtlpForm::protobuf, OtlpForm::json})
+    for (const OtlpTemporality temporality : {OtlpTemporality::cumulative, OtlpTemporality::delta}) {
+      OtlpEncoder encoder({.form = form, .temporality = temporality, .resource = {{"host.name", "node-1"}}});
+      EXPECT_EQ(allocations_of_batches([&](std::span<const FrameRun> batch) {
+                  EXPECT_GT(encoder.encode(batch).size(), 1000u);
+                  encoder.commit();
+                }),
+                0u);
+    }
+}
+
+TEST(Allocation, NoneOfRemoteWriteButSnappysOwn) {
+  for (const RemoteWriteVersion version : {RemoteWriteVersion::v1, RemoteWriteVersion::v2}) {
+    RemoteWriteEncoder encoder({.version = version, .max_samples = 150});
+    std::string body;
+    uint64_t requests = 0;
+    const uint64_t allocated = allocations_of_batches([&](std::span<const FrameRun> batch) {
+      encoder.begin(batch);
+      while (encoder.next(body)) ++requests;
+      encoder.commit();
+    });
+    EXPECT_GT(requests, 2000u) << "more than one a batch, and metadata";
+    EXPECT_LE(allocated, requests) << "its table of matches, one a request";
+  }
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "encode/labels.h"
+#include "encode/prometheus_protobuf.h"
 
 namespace accelmon {
 namespace {
@@ -240,6 +241,11 @@ Exposition::Exposition(Exposition&&) noexcept = default;
 Exposition& Exposition::operator=(Exposition&&) noexcept = default;
 
 void Exposition::render(const Snapshot& snapshot, ExpositionFormat format, std::string& page) {
+  if (format == ExpositionFormat::protobuf) {
+    if (protobuf_ == nullptr) protobuf_ = std::make_unique<ProtobufExposition>();
+    protobuf_->render(snapshot, page);
+    return;
+  }
   if (!plan_->fits(snapshot)) plan_->build(snapshot);
   plan_->take_frames(snapshot);
   // Not cleared first: a page of the last size is grown by the bound's slack alone, and only that is filled with zeros.
@@ -253,7 +259,7 @@ size_t Exposition::bytes() const {
   return sizeof(Plan) + plan.sources.capacity() * sizeof(Plan::Source) +
          plan.families.capacity() * sizeof(Plan::Family) + plan.runs.capacity() * sizeof(Plan::Run) +
          plan.entries.capacity() * sizeof(Plan::Entry) + plan.prefixes.capacity() + plan.headers[0].capacity() +
-         plan.headers[1].capacity();
+         plan.headers[1].capacity() + (protobuf_ != nullptr ? protobuf_->bytes() : 0);
 }
 
 }  // namespace accelmon

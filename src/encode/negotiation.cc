@@ -60,7 +60,7 @@ std::optional<int> parse_quality(std::string_view text) {
 
 struct Range {
   std::string_view name;
-  std::string_view version;  // the parameter, unquoted; empty: none
+  std::string_view version, proto, encoding;  // the parameters, unquoted; empty: none
   int quality = 1000;
 };
 
@@ -79,6 +79,10 @@ std::optional<Range> parse_range(std::string_view element) {
       range.quality = *quality;
     } else if (same_word(name, "version")) {
       range.version = value;
+    } else if (same_word(name, "proto")) {
+      range.proto = value;
+    } else if (same_word(name, "encoding")) {
+      range.encoding = value;
     }
   }
   return range;
@@ -102,17 +106,20 @@ constexpr int kAnything = 0, kAnySubtype = 1, kType = 2, kTypeAndVersion = 3;
 std::string_view content_type(ExpositionFormat format) {
   // The names are plain, so the escaping that was asked for (allow-utf-8, dots, values) changes nothing that we could
   // promise; "underscores" is what holds for them, and it is the default that a client assumes.
+  if (format == ExpositionFormat::protobuf)
+    return "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
   return format == ExpositionFormat::text_0_0_4
              ? "text/plain; version=0.0.4; charset=utf-8"
              : "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores";
 }
 
 ExpositionFormat negotiate_format(std::string_view accept) {
-  Best text, openmetrics, old_openmetrics;
+  Best text, openmetrics, old_openmetrics, protobuf;
   while (!accept.empty()) {
     const std::optional<Range> range = parse_range(next_piece(accept, ','));
     if (!range) continue;
-    const auto& [name, version, quality] = *range;
+    const std::string_view name = range->name, version = range->version;
+    const int quality = range->quality;
     if (name == "*/*") {
       text.see(kAnything, quality);
       openmetrics.see(kAnything, quality);
@@ -127,8 +134,12 @@ ExpositionFormat negotiate_format(std::string_view accept) {
       if (version.empty()) openmetrics.see(kType, quality);
       if (version == "1.0.0") openmetrics.see(kTypeAndVersion, quality);
       if (version == "0.0.1") old_openmetrics.see(kTypeAndVersion, quality);
+    } else if (same_word(name, "application/vnd.google.protobuf")) {
+      if (range->proto == "io.prometheus.client.MetricFamily" && range->encoding == "delimited")
+        protobuf.see(kTypeAndVersion, quality);
     }
   }
+  if (protobuf.quality > text.quality && protobuf.quality > openmetrics.quality) return ExpositionFormat::protobuf;
   if (openmetrics.quality > text.quality) return ExpositionFormat::openmetrics_1_0;
   // A client of 0.0.1 reads our 1.0.0 page, but it did not say so: only where nothing that it named will do.
   if (openmetrics.quality == 0 && text.quality == 0 && old_openmetrics.quality > 0)

@@ -9,16 +9,17 @@ namespace {
 
 constexpr auto kText = ExpositionFormat::text_0_0_4;
 constexpr auto kOpenMetrics = ExpositionFormat::openmetrics_1_0;
+constexpr auto kProtobuf = ExpositionFormat::protobuf;
 
 TEST(Negotiation, WhatScrapersReallySend) {
-  constexpr const char* kProtobuf =
+  constexpr const char* kFamilies =
       "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
   // Prometheus 2.42 with native histograms.
   EXPECT_EQ(
-      negotiate_format(std::string(kProtobuf) +
+      negotiate_format(std::string(kFamilies) +
                        ",application/openmetrics-text;version=1.0.0;q=0.8,"
                        "application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"),
-      kOpenMetrics);
+      kProtobuf);
   // Prometheus 2.42 as it comes.
   EXPECT_EQ(
       negotiate_format("application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
@@ -26,17 +27,17 @@ TEST(Negotiation, WhatScrapersReallySend) {
       kOpenMetrics);
   // Prometheus 2.53.
   EXPECT_EQ(
-      negotiate_format(std::string(kProtobuf) +
+      negotiate_format(std::string(kFamilies) +
                        ";q=0.5,application/openmetrics-text;version=1.0.0;q=0.4,"
                        "application/openmetrics-text;version=0.0.1;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1"),
-      kOpenMetrics);
+      kProtobuf);
   // Prometheus 3.5 with created timestamps.
   EXPECT_EQ(negotiate_format(
-                std::string(kProtobuf) +
+                std::string(kFamilies) +
                 ";q=0.6,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
                 "application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,"
                 "text/plain;version=0.0.4;q=0.2,*/*;q=0.1"),
-            kOpenMetrics);
+            kProtobuf);
   // Prometheus 3 as it comes.
   EXPECT_EQ(
       negotiate_format("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
@@ -65,6 +66,24 @@ TEST(Negotiation, QualityDecides) {
   EXPECT_EQ(negotiate_format("application/openmetrics-text;q=0,*/*;q=1"), kText);
   EXPECT_EQ(negotiate_format("text/plain;q=0,*/*;q=0.1"), kOpenMetrics) << "text is refused, the rest is welcome";
   EXPECT_EQ(negotiate_format("text/plain;q=0,*/*;q=0"), kText) << "nothing matches";
+}
+
+TEST(Negotiation, ProtobufIsForThoseWhoNameIt) {
+  const std::string named = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+  EXPECT_EQ(negotiate_format(named), kProtobuf);
+  EXPECT_EQ(negotiate_format(named + ";q=0.5,text/plain;q=0.4"), kProtobuf);
+  EXPECT_EQ(negotiate_format(named + ";q=0.5,text/plain;q=0.5"), kText) << "a tie";
+  EXPECT_EQ(negotiate_format(named + ";q=0.5,application/openmetrics-text;q=0.5"), kOpenMetrics);
+  EXPECT_EQ(negotiate_format(named + ";q=0"), kText);
+  EXPECT_EQ(negotiate_format("application/vnd.google.protobuf; encoding=\"delimited\" ; "
+                             "proto=\"io.prometheus.client.MetricFamily\""),
+            kProtobuf);
+  for (const char* other :
+       {"application/vnd.google.protobuf", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily",
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text",
+        "application/vnd.google.protobuf;proto=x;encoding=delimited", "application/x-protobuf"})
+    EXPECT_EQ(negotiate_format(other), kText) << other;
+  EXPECT_EQ(negotiate_format("application/*"), kOpenMetrics) << "no wildcard means it";
 }
 
 TEST(Negotiation, TheMoreSpecificRangeStands) {
