@@ -1,9 +1,10 @@
-// What a push costs: OTLP and remote write of 8 GPUs with 80 series each, against Google's protobuf library building and
-// serializing the same message in the same run, and against protozero writing it.
+// What a push costs: OTLP and remote write of 8 GPUs with 80 series each, against Google's protobuf library building
+// and serializing the same message in the same run, and against protozero writing it.
 //
 //   push_bench                               everything
 //   push_bench --benchmark_filter=against    the comparison alone
 #include <benchmark/benchmark.h>
+#include <judge/otlp.pb.h>
 #include <time.h>
 
 #include <algorithm>
@@ -18,7 +19,6 @@
 #include "encode/otlp.h"
 #include "encode/remote_write.h"
 #include "gpu_catalog.h"
-#include "judge/otlp.pb.h"
 
 namespace {
 
@@ -118,7 +118,8 @@ bool is_pid(const Label& label) {
   return label.id == AttributeId::process_pid;
 }
 
-void build(const std::vector<Prepared>& metrics, const Frame& frame, judge::otlp::ExportMetricsServiceRequest& request) {
+void build(const std::vector<Prepared>& metrics, const Frame& frame,
+           judge::otlp::ExportMetricsServiceRequest& request) {
   request.Clear();  // keeps what it has allocated, which is how the library wants to be used
   auto* resource = request.add_resource_metrics();
   for (const auto& [key, value] : {std::pair("service.name", "accelmon"), std::pair("host.name", "node-1")}) {

@@ -16,8 +16,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   };
   if ((data[0] & 2) != 0) {
     const Result<OtlpAnswer> answer = decode_otlp_answer(body, form);
-    if (answer) require(answer->message.size() <= 1024);
-    else require(!answer.error().message().empty());
+    if (answer)
+      require(answer->message.size() <= 1024);
+    else
+      require(!answer.error().message().empty());
   } else {
     const Result<RpcStatus> status = decode_rpc_status(body, form);
     if (status) {

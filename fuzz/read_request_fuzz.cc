@@ -1,5 +1,5 @@
-// Bytes of a hostile caller of remote read through snappy and the request's decoder. With an even first byte the rest is
-// compressed first, so that the protobuf behind it is reached.
+// Bytes of a hostile caller of remote read through snappy and the request's decoder. With an even first byte the rest
+// is compressed first, so that the protobuf behind it is reached.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

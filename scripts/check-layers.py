@@ -31,6 +31,7 @@ THIRD_PARTY = {
     "prometheus/": ["bench/*.cc"],
     # Google's library and what protoc makes of src/encode/testdata/proto: a judge.
     "google/protobuf/": ["src/encode/*_test.cc", "bench/*.cc"],
+    "judge/": ["src/encode/*_test.cc", "bench/*.cc"],
     # The collector has declarations of its own.
     "level_zero/ze": ["simulator/level_zero/*", "src/collectors/level_zero/ze_abi_test.cc"],
 }

@@ -18,6 +18,7 @@ class Scraped(unittest.TestCase):
     """An agent and a Prometheus that scrapes it."""
 
     SCENARIO = None
+    FLAGS = []
 
     @classmethod
     def setUpClass(cls):
@@ -40,7 +41,8 @@ scrape_configs:
         cls.addClassCleanup(cls.log.close)
         cls.server = subprocess.Popen(
             [have("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={folder.name}/data",
-             f"--web.listen-address=127.0.0.1:{cls.port}", "--web.console.templates=", "--web.console.libraries="],
+             f"--web.listen-address=127.0.0.1:{cls.port}", "--web.console.templates=", "--web.console.libraries=",
+             *cls.FLAGS],
             stdin=subprocess.DEVNULL, stdout=cls.log, stderr=cls.log, cwd=folder.name)
         cls.addClassCleanup(cls.stop)
         wait_for("Prometheus to be ready", cls.is_ready, 60)
@@ -81,6 +83,7 @@ scrape_configs:
 
 class Prometheus(Scraped):
     SCENARIO = "h100x8"
+    FORMAT = "openmetrics"
 
     def test_every_scrape_succeeded(self):
         target = self.api("/api/v1/targets")["activeTargets"][0]
@@ -90,6 +93,11 @@ class Prometheus(Scraped):
         log = self.log.read().decode()
         for word in ("Error on ingesting", "duplicate", "out-of-order", "out of order", "append failed"):
             self.assertNotIn(word, log)
+
+    def test_the_format_that_it_prefers(self):
+        scrapes = dict((labels["format"], value) for labels, value in self.query("accelmon_agent_scrapes_total"))
+        self.assertGreater(scrapes.pop(self.FORMAT), 5)
+        self.assertEqual(set(scrapes.values()), {0}, scrapes)
 
     def test_eight_devices(self):
         self.assertEqual(len(self.query("hw_gpu_utilization_ratio{hw_gpu_task=\"general\"}")), 8)
@@ -134,6 +142,13 @@ class Prometheus(Scraped):
         self.assertGreater(count, 300)
         kept = self.query('scrape_samples_post_metric_relabeling{job="accelmon"}')[0][1]
         self.assertEqual(count, kept)
+
+
+class PrometheusByProtobuf(Prometheus):
+    """The same by protobuf, which a scraper of native histograms prefers."""
+
+    FLAGS = ["--enable-feature=native-histograms"]
+    FORMAT = "protobuf"
 
 
 class OneQueryForEveryMaker(Scraped):

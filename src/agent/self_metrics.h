@@ -76,9 +76,9 @@ class SelfMetrics {
 
   std::vector<SlotIndices> slots_;
   int build_ = 0, start_ = 0, agent_cpu_ = 0, agent_resident_ = 0, agent_private_ = 0, store_bytes_ = 0,
-      store_limit_ = 0, store_span_ = 0, scrapes_text_ = 0, scrapes_openmetrics_ = 0, scrapes_protobuf_ = 0, render_time_ = 0, page_bytes_ = 0,
-      requests_ok_ = 0, requests_client_ = 0, requests_server_ = 0, connections_ = 0, log_lost_ = 0, reloads_ok_ = 0,
-      reloads_failed_ = 0;
+      store_limit_ = 0, store_span_ = 0, scrapes_text_ = 0, scrapes_openmetrics_ = 0, scrapes_protobuf_ = 0,
+      render_time_ = 0, page_bytes_ = 0, requests_ok_ = 0, requests_client_ = 0, requests_server_ = 0, connections_ = 0,
+      log_lost_ = 0, reloads_ok_ = 0, reloads_failed_ = 0;
 };
 
 }  // namespace accelmon

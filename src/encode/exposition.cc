@@ -13,7 +13,7 @@ namespace {
 
 constexpr size_t kMaxNumberBytes = 24;     // "-2.2250738585072014e-308"
 constexpr size_t kNumberBufferBytes = 32;  // what write_number() wants to find
-constexpr size_t kFormats = 2;  // of text
+constexpr size_t kFormats = 2;             // of text
 constexpr std::string_view kEnd = "# EOF\n";
 
 void append_escaped(std::string& out, std::string_view value) {

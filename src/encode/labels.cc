@@ -141,9 +141,10 @@ Result<ConstantLabels> constant_labels(ConstantLabels labels) {
   ConstantLabels out;
   for (auto& [name, value] : labels) {
     if (!well_formed_name(name))
-      return fail(Code::invalid, "\"" + label_value(name) +
-                                     "\" cannot be the name of a label: letters, digits and underscores, no digit first, "
-                                     "not two underscores first");
+      return fail(Code::invalid,
+                  "\"" + label_value(name) +
+                      "\" cannot be the name of a label: letters, digits and underscores, no digit first, "
+                      "not two underscores first");
     std::string clean = label_value(value);
     if (!clean.empty()) out.emplace_back(std::move(name), std::move(clean));
   }

@@ -47,16 +47,16 @@ LabelSet labels_of(const Catalog& catalog, const Series& series);
 bool is_exported(const Catalog& catalog, const Series& series);
 
 // Every series of a page, in its order: families as in metrics.def, within one the sources in their order and each
-// source's series in its catalog's. Two samples of one series would cost a scraper the whole page, so of two series with
-// the same labels only the first is named.
+// source's series in its catalog's. Two samples of one series would cost a scraper the whole page, so of two series
+// with the same labels only the first is named.
 using PageSeries = std::function<void(MetricId metric, uint32_t source, uint32_t series, const LabelSet& labels)>;
 void for_each_page_series(const Snapshot& snapshot, const PageSeries& each);
 
 // `name` without `suffix`, where it ends in it.
 std::string_view without_suffix(std::string_view name, std::string_view suffix);
 
-// The unit of a metric as Prometheus' formats state it: the end of the family's name ("joules" of hw_energy_joules_total);
-// empty where there is none to state.
+// The unit of a metric as Prometheus' formats state it: the end of the family's name ("joules" of
+// hw_energy_joules_total); empty where there is none to state.
 std::string_view stated_unit(const MetricInfo& metric);
 
 // Labels that a destination wants on every series (job, instance, cluster).

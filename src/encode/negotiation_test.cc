@@ -69,7 +69,8 @@ TEST(Negotiation, QualityDecides) {
 }
 
 TEST(Negotiation, ProtobufIsForThoseWhoNameIt) {
-  const std::string named = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+  const std::string named =
+      "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
   EXPECT_EQ(negotiate_format(named), kProtobuf);
   EXPECT_EQ(negotiate_format(named + ";q=0.5,text/plain;q=0.4"), kProtobuf);
   EXPECT_EQ(negotiate_format(named + ";q=0.5,text/plain;q=0.5"), kText) << "a tie";

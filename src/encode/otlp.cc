@@ -218,8 +218,8 @@ void OtlpEncoder::State::collect(const MetricInfo& metric) {
   }
   for (const SeriesBook::Ended& ended : book.ended(metric.id))
     if (options.ends && !form.delta)
-      points.push_back({ended.plan->text(*ended.entry), ended.time, form.sum ? book.memory(*ended.entry).start : 0, 0,
-                        true});
+      points.push_back(
+          {ended.plan->text(*ended.entry), ended.time, form.sum ? book.memory(*ended.entry).start : 0, 0, true});
 }
 
 // Metric{name, description, unit, gauge 5 | sum 7 {data_points 1 ..}} as field 2 of its scope.
@@ -286,8 +286,8 @@ std::string_view OtlpEncoder::State::finish() {
   out.append(back);
   const size_t scope_size = scope.size() + out.size() - room_in_front;
   const size_t resource_size = front.size() + protobuf::field_size(scope_size);
-  const size_t head = 1 + protobuf::varint_size(resource_size) + front.size() + 1 +
-                      protobuf::varint_size(scope_size) + scope.size();
+  const size_t head =
+      1 + protobuf::varint_size(resource_size) + front.size() + 1 + protobuf::varint_size(scope_size) + scope.size();
   char* const begin = out.data() + room_in_front - head;
   char* at = begin;
   *at++ = tag(1, protobuf::kBytes);

@@ -2,8 +2,8 @@
 //
 // Names, units and attribute keys are OpenTelemetry's, straight from the table. Gauges are gauges; counters monotonic
 // sums; up-down counters, states and infos sums that are not monotonic (as the conventions have hw.status, and as the
-// mapping between the two worlds has state sets and infos, so that both give the same series in Prometheus). Points stand
-// together per metric, over all devices and frames; attributes are the labels of the page (encode/labels.h).
+// mapping between the two worlds has state sets and infos, so that both give the same series in Prometheus). Points
+// stand together per metric, over all devices and frames; attributes are the labels of the page (encode/labels.h).
 //
 // Start times: a hardware counter does not say since when it counts. A sum starts where it was first seen (that first
 // point has an interval of length zero, which is how the data model says "unknown"); a counter that fell starts anew at
@@ -53,16 +53,16 @@ class OtlpEncoder {
   OtlpEncoder(OtlpEncoder&&) noexcept;
   OtlpEncoder& operator=(OtlpEncoder&&) noexcept;
 
-  // The request for `batch`, as of the last commit(); empty when there is nothing to send. The text lives until the next
-  // call. The caller bounds the batch: some 150 bytes a point as protobuf, 400 as JSON.
+  // The request for `batch`, as of the last commit(); empty when there is nothing to send. The text lives until the
+  // next call. The caller bounds the batch: some 150 bytes a point as protobuf, 400 as JSON.
   std::string_view encode(std::span<const FrameRun> batch);
   // The far end has what encode() gave (or will never take it). Without it the next encode() begins where the last
   // commit() left off, so that what was lost on the way can be encoded again.
   void commit();
 
-  size_t points() const;   // in the last request
-  uint64_t late() const;   // samples of the last batch left out since their time does not follow the last one's
-  size_t series() const;   // remembered
+  size_t points() const;  // in the last request
+  uint64_t late() const;  // samples of the last batch left out since their time does not follow the last one's
+  size_t series() const;  // remembered
 
  private:
   struct State;

@@ -9,13 +9,13 @@
 namespace accelmon {
 namespace {
 
-constexpr size_t kMaxMessage = 1021;  // and the dots behind what was cut
+constexpr size_t kMaxMessage = 1021;         // and the dots behind what was cut
 constexpr int64_t kMaxRetrySeconds = 86400;  // more is no wish but a mistake
 constexpr std::string_view kRetryInfo = "google.rpc.RetryInfo";
 
 bool is_retry_info(std::string_view type_url) {
-  return type_url.ends_with(kRetryInfo) && (type_url.size() == kRetryInfo.size() ||
-                                            type_url[type_url.size() - kRetryInfo.size() - 1] == '/');
+  return type_url.ends_with(kRetryInfo) &&
+         (type_url.size() == kRetryInfo.size() || type_url[type_url.size() - kRetryInfo.size() - 1] == '/');
 }
 
 std::optional<Nanos> retry_delay(int64_t seconds, int64_t nanos) {
@@ -75,8 +75,7 @@ void read_status(protozero::pbf_reader reader, RpcStatus& status) {
         else
           any.skip();
       }
-      if (is_retry_info(type))
-        status.retry_after = read_retry_info(protozero::pbf_reader(value.data(), value.size()));
+      if (is_retry_info(type)) status.retry_after = read_retry_info(protozero::pbf_reader(value.data(), value.size()));
     } else {
       reader.skip();
     }

@@ -1,9 +1,9 @@
 // What receivers of OTLP answer: real answers, those of Google's library, and rubbish.
 #include <google/protobuf/util/json_util.h>
 #include <gtest/gtest.h>
+#include <judge/otlp.pb.h>
 
 #include "encode/otlp.h"
-#include "judge/otlp.pb.h"
 
 namespace accelmon {
 namespace {
@@ -19,8 +19,12 @@ std::string json_of(const google::protobuf::Message& message) {
 
 TEST(OtlpAnswer, AllIsWell) {
   using namespace std::string_view_literals;
-  for (const auto& [body, form] : {std::pair(""sv, kProtobuf), {"\x0a\x00"sv, kProtobuf}, {""sv, kJson}, {"{}"sv, kJson},
-                                   {" {\"partialSuccess\":{}}\n"sv, kJson}, {"{\"partialSuccess\":null}"sv, kJson}}) {
+  for (const auto& [body, form] : {std::pair(""sv, kProtobuf),
+                                   {"\x0a\x00"sv, kProtobuf},
+                                   {""sv, kJson},
+                                   {"{}"sv, kJson},
+                                   {" {\"partialSuccess\":{}}\n"sv, kJson},
+                                   {"{\"partialSuccess\":null}"sv, kJson}}) {
     const Result<OtlpAnswer> answer = decode_otlp_answer(body, form);
     ASSERT_TRUE(answer) << body;
     EXPECT_EQ(answer->rejected_points, 0) << body;
@@ -78,13 +82,12 @@ TEST(OtlpAnswer, RpcStatus) {
   EXPECT_EQ(b->retry_after, 2'500'000'000);
 
   // A delay that is none, or of something else.
-  for (const char* body :
-       {R"({"details":[{"@type":"x/google.rpc.RetryInfo","retryDelay":"-1s"}]})",
-        R"({"details":[{"@type":"x/google.rpc.RetryInfo","retryDelay":"1e300s"}]})",
-        R"({"details":[{"@type":"x/google.rpc.RetryInfo","retryDelay":"5"}]})",
-        R"({"details":[{"@type":"x/google.rpc.RetryInfo","retryDelay":"nans"}]})",
-        R"({"details":[{"@type":"x/google.rpc.RetryInfo"},{"retryDelay":"5s"}]})",
-        R"({"details":[{"@type":"evil.RetryInfo","retryDelay":"5s"}]})"}) {
+  for (const char* body : {R"({"details":[{"@type":"x/google.rpc.RetryInfo","retryDelay":"-1s"}]})",
+                           R"({"details":[{"@type":"x/google.rpc.RetryInfo","retryDelay":"1e300s"}]})",
+                           R"({"details":[{"@type":"x/google.rpc.RetryInfo","retryDelay":"5"}]})",
+                           R"({"details":[{"@type":"x/google.rpc.RetryInfo","retryDelay":"nans"}]})",
+                           R"({"details":[{"@type":"x/google.rpc.RetryInfo"},{"retryDelay":"5s"}]})",
+                           R"({"details":[{"@type":"evil.RetryInfo","retryDelay":"5s"}]})"}) {
     const Result<accelmon::RpcStatus> decoded = decode_rpc_status(body, kJson);
     ASSERT_TRUE(decoded) << body;
     EXPECT_FALSE(decoded->retry_after) << body;
@@ -107,16 +110,16 @@ TEST(OtlpAnswer, Rubbish) {
     EXPECT_FALSE(decode_rpc_status(page, form));
     EXPECT_FALSE(decode_otlp_answer(page, form).error().message().empty());
   }
-  for (const std::string_view body : {std::string_view(deep), std::string_view("7"), std::string_view("[]"),
-                                      std::string_view("{} {}"), std::string_view("{\"a\":}"),
-                                      std::string_view("{\"\xff\":1}"), std::string_view("null")})
+  for (const std::string_view body :
+       {std::string_view(deep), std::string_view("7"), std::string_view("[]"), std::string_view("{} {}"),
+        std::string_view("{\"a\":}"), std::string_view("{\"\xff\":1}"), std::string_view("null")})
     EXPECT_FALSE(decode_otlp_answer(body, kJson)) << body.substr(0, 20);
   const Result<accelmon::RpcStatus> cut = decode_rpc_status(long_message, kJson);
   ASSERT_TRUE(cut);
   EXPECT_LE(cut->message.size(), 1024u);
   EXPECT_FALSE(decode_otlp_answer(std::string_view("\x0a\x7f\x08\x01", 4), kProtobuf)) << "cut off";
-  EXPECT_FALSE(decode_otlp_answer(std::string_view("\x0a\x0c\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 14),
-                                  kProtobuf));
+  EXPECT_FALSE(
+      decode_otlp_answer(std::string_view("\x0a\x0c\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 14), kProtobuf));
 }
 
 }  // namespace

@@ -4,13 +4,13 @@
 #include <google/protobuf/util/json_util.h>
 #include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
+#include <judge/otlp.pb.h>
 
 #include <cmath>
 #include <map>
 
 #include "encode/exposition.h"
 #include "encode/runs_for_test.h"
-#include "judge/otlp.pb.h"
 
 namespace accelmon {
 namespace {
@@ -352,7 +352,7 @@ TEST(Otlp, HostileFramesAndCatalogs) {
   CatalogBuilder build(*catalog);
   build.add(static_cast<MetricId>(60000), 0);
   build.add(MetricId::temperature, 77);
-  build.add(MetricId::temperature, 0, Tier::fast, {{AttributeId::sensor_location, "gpu"}});  // the same again
+  build.add(MetricId::temperature, 0, Tier::fast, {{AttributeId::sensor_location, "gpu"}});   // the same again
   build.add(MetricId::gpu_io_rate, 0, Tier::fast, {{AttributeId::io_direction, "receive"}});  // LOCAL
   OtlpEncoder encoder(options_of(OtlpForm::protobuf));
   BatchMaker make;

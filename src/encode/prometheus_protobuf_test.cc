@@ -1,15 +1,15 @@
 // The protobuf page as Google's library reads it, and beside the text page.
 #include "encode/prometheus_protobuf.h"
 
-#include <google/protobuf/util/delimited_message_util.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/util/delimited_message_util.h>
 #include <gtest/gtest.h>
+#include <judge/client_model.pb.h>
 
 #include <bit>
 
 #include "encode/exposition.h"
 #include "encode/snapshot_for_test.h"
-#include "judge/client_model.pb.h"
 
 namespace accelmon {
 namespace {

@@ -30,8 +30,7 @@ std::string text_of(pbf_reader& reader, const char* what, Status& why) {
   const protozero::data_view view = reader.get_view();
   const std::string_view text(view.data(), view.size());
   if (text.size() > kMaxMatcherBytes)
-    why = Status(Code::exhausted,
-                 std::string(what) + " of more than " + std::to_string(kMaxMatcherBytes) + " bytes");
+    why = Status(Code::exhausted, std::string(what) + " of more than " + std::to_string(kMaxMatcherBytes) + " bytes");
   else if (!valid_utf8(text))
     why = Status(Code::invalid, std::string(what) + " that is not UTF-8");
   else
@@ -122,7 +121,8 @@ struct ResponseTypes {
 
 Result<ReadRequest> decode_read_request(std::string_view body) {
   std::string bytes;
-  if (Status status = snappy_uncompress(body, kMaxReadRequestBytes, bytes); !status.ok()) return fail(std::move(status));
+  if (Status status = snappy_uncompress(body, kMaxReadRequestBytes, bytes); !status.ok())
+    return fail(std::move(status));
   try {
     ReadRequest request;
     ResponseTypes types;
@@ -132,8 +132,8 @@ Result<ReadRequest> decode_read_request(std::string_view body) {
       switch (reader.tag_and_type()) {
         case tag_and_type(1, kBytes):
           if (request.queries.size() == kMaxReadQueries)
-            return fail(Code::exhausted, "a read request with more than " + std::to_string(kMaxReadQueries) +
-                                             " queries");
+            return fail(Code::exhausted,
+                        "a read request with more than " + std::to_string(kMaxReadQueries) + " queries");
           request.queries.push_back(read_query(reader.get_message(), why));
           break;
         case tag_and_type(2, kVarint):

@@ -2,12 +2,12 @@
 #include "encode/remote_read.h"
 
 #include <gtest/gtest.h>
+#include <judge/remote.pb.h>
 #include <snappy.h>
 
 #include <cmath>
 
 #include "encode/snappy.h"
-#include "judge/remote.pb.h"
 
 namespace accelmon {
 namespace {
@@ -139,7 +139,8 @@ TEST(RemoteRead, Response) {
 }
 
 TEST(Snappy, ThereAndBack) {
-  for (const std::string& text : {std::string(), std::string(1, 'x'), std::string(1'000'000, 'y'), example().DebugString()}) {
+  for (const std::string& text :
+       {std::string(), std::string(1, 'x'), std::string(1'000'000, 'y'), example().DebugString()}) {
     std::string body = "before", back = "before";
     snappy_compress(text, body);
     ASSERT_TRUE(snappy_uncompress(body, text.size(), back).ok());

@@ -73,9 +73,9 @@ struct RemoteWriteEncoder::State {
   std::vector<Request> requests;
   Request open;
   SymbolTable symbols;
-  uint64_t symbols_of = 0;       // counts requests: which one a plan's numbers belong to
-  std::vector<uint32_t> refs;    // of the series at hand
-  std::vector<bool> present;     // metrics with samples in this batch
+  uint64_t symbols_of = 0;     // counts requests: which one a plan's numbers belong to
+  std::vector<uint32_t> refs;  // of the series at hand
+  std::vector<bool> present;   // metrics with samples in this batch
   Nanos metadata_kept = 0, metadata_now = 0;
   size_t next = 0, sample_count = 0;
   std::string whole;  // 2.0: table and series side by side

@@ -1,20 +1,20 @@
 // Frames -> Prometheus remote write 1.0 and 2.0: requests in protobuf, compressed with snappy.
 //
 // Series have the names and labels of the page (encode/labels.h) and the constant labels of the destination (job,
-// instance, ...), sorted by name. A series that ends, or is not `ok` any more, gets one stale marker, so that a query does
-// not go on showing its last value for five minutes. Samples of a series are in ascending order over all requests, as
-// receivers demand; one whose time does not follow is left out and counted (late()), since a receiver would refuse
+// instance, ...), sorted by name. A series that ends, or is not `ok` any more, gets one stale marker, so that a query
+// does not go on showing its last value for five minutes. Samples of a series are in ascending order over all requests,
+// as receivers demand; one whose time does not follow is left out and counted (late()), since a receiver would refuse
 // whatever came with it.
 //
-// 2.0 says since when a counter counts only where that was seen: a counter that fell began anew after its reading before.
-// A first sight is no start, and a receiver that puts a zero there would show growth that never was.
+// 2.0 says since when a counter counts only where that was seen: a counter that fell began anew after its reading
+// before. A first sight is no start, and a receiver that puts a zero there would show growth that never was.
 //
 //   encoder.begin(batch);
 //   while (encoder.next(body)) send(body);   // in this order
 //   encoder.commit();                        // once all were taken, or will never be
 //
-// Threads: one at a time. Cost: 35 ns a sample (1.0), most of it snappy; no allocation but snappy's own once the buffers
-// have grown and while catalogs stay.
+// Threads: one at a time. Cost: 35 ns a sample (1.0), most of it snappy; no allocation but snappy's own once the
+// buffers have grown and while catalogs stay.
 #pragma once
 
 #include <cstdint>
@@ -62,10 +62,10 @@ class RemoteWriteEncoder {
   bool next(std::string& body);
   void commit();
 
-  size_t samples() const;       // in the request that next() gave, stale markers included; 0: it has metadata alone
-  size_t all_samples() const;   // in all requests of the batch
-  uint64_t late() const;        // samples of the batch that were left out
-  size_t series() const;        // remembered
+  size_t samples() const;      // in the request that next() gave, stale markers included; 0: it has metadata alone
+  size_t all_samples() const;  // in all requests of the batch
+  uint64_t late() const;       // samples of the batch that were left out
+  size_t series() const;       // remembered
 
  private:
   struct State;

@@ -2,6 +2,8 @@
 #include "encode/remote_write.h"
 
 #include <gtest/gtest.h>
+#include <judge/remote.pb.h>
+#include <judge/remote_v2.pb.h>
 #include <snappy.h>
 
 #include <bit>
@@ -11,8 +13,6 @@
 #include "encode/exposition.h"
 #include "encode/runs_for_test.h"
 #include "encode/symbols.h"
-#include "judge/remote.pb.h"
-#include "judge/remote_v2.pb.h"
 
 namespace accelmon {
 namespace {
@@ -236,9 +236,15 @@ TEST_P(RemoteWrite, RequestsAreBounded) {
     for (const Series& series : request.series)
       for (const Sample& sample : series.samples) all[series.key].push_back(sample.time);
   EXPECT_EQ(all.size(), 15u);
-  for (const auto& [samples, bytes] :
-       {std::pair<size_t, size_t>(1, 1 << 20), {7, 1 << 20}, {50, 1 << 20}, {64, 1 << 20}, {750, 1 << 20},
-        {2000, 4000}, {2000, 1500}, {2000, 1}, {0, 0}}) {
+  for (const auto& [samples, bytes] : {std::pair<size_t, size_t>(1, 1 << 20),
+                                       {7, 1 << 20},
+                                       {50, 1 << 20},
+                                       {64, 1 << 20},
+                                       {750, 1 << 20},
+                                       {2000, 4000},
+                                       {2000, 1500},
+                                       {2000, 1},
+                                       {0, 0}}) {
     RemoteWriteOptions options = options_of(GetParam());
     options.max_samples = samples;
     options.max_bytes = bytes;
@@ -314,9 +320,9 @@ TEST(RemoteWriteOne, Metadata) {
     if (commit) encoder.commit();
     return out;
   };
-  const std::vector<std::string> expected{"hw_gpu_memory_usage_bytes GAUGE bytes", "hw_temperature_celsius GAUGE celsius",
-                                          "hw_energy_joules_total COUNTER joules", "hw_status GAUGE ",
-                                          "accelmon_device_info INFO "};
+  const std::vector<std::string> expected{
+      "hw_gpu_memory_usage_bytes GAUGE bytes", "hw_temperature_celsius GAUGE celsius",
+      "hw_energy_joules_total COUNTER joules", "hw_status GAUGE ", "accelmon_device_info INFO "};
   EXPECT_EQ(metadata_at(kBegin, false), expected);
   EXPECT_EQ(metadata_at(kBegin, true), expected) << "not committed: again";
   EXPECT_TRUE(metadata_at(kBegin + 59 * kSecond, true).empty());

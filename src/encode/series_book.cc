@@ -26,9 +26,8 @@ std::shared_ptr<SeriesBook::Plan> SeriesBook::plan_of(uint32_t source, const Cat
   std::vector<uint32_t> order;
   for (size_t i = 0; i < catalog->series.size(); ++i)
     if (is_exported(*catalog, catalog->series[i])) order.push_back(static_cast<uint32_t>(i));
-  std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
-    return catalog->series[a].metric < catalog->series[b].metric;
-  });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](uint32_t a, uint32_t b) { return catalog->series[a].metric < catalog->series[b].metric; });
   plan->entries.reserve(order.size());
   std::unordered_set<uint32_t> seen;
   for (const uint32_t i : order) {

@@ -9,8 +9,9 @@
 // empty catalog. Not exported are series that are LOCAL, broken, or have the labels of another one in the same batch
 // (the first stands). Frames that do not fit their catalog are left out.
 //
-// Threads: one at a time. Cost: about 2 ns a series and frame; allocates only when a catalog is new or a batch is larger
-// than all before. Memory: some 200 bytes a series of the present catalogs; what is gone is forgotten at the commit.
+// Threads: one at a time. Cost: about 2 ns a series and frame; allocates only when a catalog is new or a batch is
+// larger than all before. Memory: some 200 bytes a series of the present catalogs; what is gone is forgotten at the
+// commit.
 #pragma once
 
 #include <cstdint>
@@ -128,8 +129,8 @@ class SeriesBook {
  private:
   struct Source {
     std::string name;
-    std::shared_ptr<Plan> kept;   // as of the last commit
-    std::shared_ptr<Plan> newest; // in this batch
+    std::shared_ptr<Plan> kept;    // as of the last commit
+    std::shared_ptr<Plan> newest;  // in this batch
   };
   struct Run {
     std::shared_ptr<Plan> plan;
