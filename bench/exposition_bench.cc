@@ -126,6 +126,7 @@ constexpr auto kOpenMetrics = ExpositionFormat::openmetrics_1_0;
 
 BENCHMARK_CAPTURE(render, text_960, 60, 16, kText)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(render, openmetrics_960, 60, 16, kOpenMetrics)->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(render, protobuf_960, 60, 16, ExpositionFormat::protobuf)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(render, text_h100x8, 80, 8, kText)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(compress, gzip_960, 60, 16)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(compress, gzip_h100x8, 80, 8)->Unit(benchmark::kMicrosecond);

@@ -11,7 +11,7 @@
 // and neither does the first one after a fall, since nobody knows what was counted in between.
 // A series that ends, or is not `ok` any more, gets one point without a value (no_recorded_value).
 //
-// Threads: one at a time. Cost: about 15 ns a point as protobuf, 60 ns as JSON; no allocation once the buffers have
+// Threads: one at a time. Cost: about 20 ns a point as protobuf, 65 ns as JSON; no allocation once the buffers have
 // grown and while catalogs stay.
 #pragma once
 
