@@ -10,7 +10,8 @@ import unittest
 
 from agent_fixture import Agent, Page, command_line, main, run, wait_for
 
-VERBS = ("serve", "status", "doctor", "release", "resume", "metrics", "config", "version", "help")
+VERBS = ("serve", "status", "doctor", "release", "resume", "metrics", "config",
+         "torchserve-collect", "version", "help")
 
 
 class WithAgent(unittest.TestCase):

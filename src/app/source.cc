@@ -14,7 +14,6 @@ namespace {
 
 constexpr const char* kConfigPath = "/etc/accelmon/accelmon.toml";
 constexpr const char* kSystemSocket = "/run/accelmon/accelmon.sock";
-constexpr Nanos kAskTimeout = 5 * kSecond;
 constexpr Nanos kSampleTimeout = 4 * kSecond;
 
 // Which options overrule which keys.
@@ -124,11 +123,12 @@ std::vector<std::string> agent_endpoints(const Arguments& arguments, const Setti
   return endpoints;
 }
 
-Result<std::string> ask(const std::vector<std::string>& endpoints, std::string_view method, std::string_view target) {
+Result<std::string> ask(const std::vector<std::string>& endpoints, std::string_view method, std::string_view target,
+                        Nanos timeout) {
   std::string where;
   for (const std::string& endpoint : endpoints) {
     const std::string path = endpoint.starts_with("unix:") ? endpoint.substr(5) : endpoint;
-    Result<HttpReply> reply = http_request(method, endpoint, target, kAskTimeout);
+    Result<HttpReply> reply = http_request(method, endpoint, target, timeout);
     if (reply) {
       if (reply->status == 200) return std::move(reply->body);
       const std::string_view answer = trim(reply->body);
@@ -145,7 +145,7 @@ Result<std::string> ask(const std::vector<std::string>& endpoints, std::string_v
                     "the agent at " + path + " may not be asked by this user: run as its user or root");
       case Code::timeout:
         return fail(Code::timeout,
-                    "the agent at " + path + " does not answer within " + std::to_string(kAskTimeout / kSecond) + " s");
+                    "the agent at " + path + " does not answer within " + format_duration(timeout));
       default:
         return fail(reply.error().code(), "the agent at " + path + ": " + printable(reply.error().message(), 400));
     }

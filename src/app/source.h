@@ -30,8 +30,9 @@ AgentOptions agent_options(const Settings& settings, bool serve);
 // The endpoints at which the agent may answer ("unix:/run/accelmon/accelmon.sock", "127.0.0.1:19400"), likeliest first.
 std::vector<std::string> agent_endpoints(const Arguments& arguments, const Settings& settings);
 
-// Asks the first of `endpoints` that somebody listens on. `absent`: nobody does.
-Result<std::string> ask(const std::vector<std::string>& endpoints, std::string_view method, std::string_view target);
+// Asks the first of `endpoints` that somebody listens on, and waits for `timeout` at most. `absent`: nobody does.
+Result<std::string> ask(const std::vector<std::string>& endpoints, std::string_view method, std::string_view target,
+                        Nanos timeout = 5 * kSecond);
 
 struct Source {
   std::string json;  // the status document as it came

@@ -30,6 +30,13 @@ constexpr Option kDoctor[] = {
 constexpr Option kMetrics[] = {
     {"--format", "FORMAT", "markdown or json; default markdown", "markdown|json"},
 };
+constexpr Option kTorchServe[] = {
+    {"--gpu", "NUMBER", "at most so many devices, as TorchServe says it; default all", ""},
+    kSocket,
+    kConfig,
+    kSimulate,
+    kProcfs,
+};
 constexpr Option kRelease[] = {
     {"--resume", "", "take the devices up again", ""},
     kSocket,
@@ -84,6 +91,17 @@ constexpr Verb kVerbs[] = {
      kMetrics,
      {"accelmon metrics | less", "accelmon metrics --format json"},
      run_metrics},
+    {"torchserve-collect",
+     "",
+     0,
+     0,
+     "TorchServe's system metrics command",
+     "Prints the host's and the accelerators' numbers in TorchServe's own lines, then the memory of\n"
+     "the worker processes whose ids stand on standard input. TorchServe starts it, see\n"
+     "docs/torchserve.md.",
+     kTorchServe,
+     {"accelmon torchserve-collect < /dev/null", "accelmon torchserve-collect --simulate h100x8 --gpu 2 < /dev/null"},
+     run_torchserve_collect},
     {"release",
      "VENDOR",
      1,

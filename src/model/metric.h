@@ -56,7 +56,7 @@ struct MetricInfo {
   std::string_view attributes;  // comma-separated keys
   std::string_view dcgm;        // classic DCGM field without "DCGM_FI_"; may hold one '*'; empty: none
   double dcgm_scale;            // our unit times this is DCGM's
-  std::string_view torchserve;
+  std::string_view torchserve;  // of the gauge that TorchServe is told; may hold one '*'; empty: none
   std::string_view brief;
 };
 
