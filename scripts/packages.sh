@@ -85,11 +85,14 @@ ensure_packages() {
 ensure_tools() {
   PATH=$PATH:$tools_dir/usr/bin
   [[ ${ACCELMON_SKIP_PACKAGES:-0} == 1 ]] && return 0
-  local name work deb
+  local name program work deb
   as_root=()
   ((EUID == 0)) || as_root=(sudo -n)
   for name in $(packages_of tool); do
-    [[ -x /usr/bin/$name || -x $tools_dir/usr/bin/$name ]] && continue
+    # PACKAGE, or PACKAGE:PROGRAM where the program has another name.
+    program=${name##*:}
+    name=${name%%:*}
+    [[ -x /usr/bin/$program || -x $tools_dir/usr/bin/$program ]] && continue
     work=$(mktemp -d)
     (
       cd "$work" || exit 1

@@ -6,8 +6,12 @@
 #include "encode/exposition.h"
 #include "encode/otlp.h"
 #include "encode/remote_write.h"
+#include "encode/graphite.h"
+#include "encode/influx.h"
+#include "encode/json_lines.h"
 #include "encode/runs_for_test.h"
 #include "encode/snapshot_for_test.h"
+#include "encode/statsd.h"
 
 using accelmon::counted_new::allocations;
 
@@ -85,6 +89,34 @@ TEST(Allocation, NoneOfRemoteWriteButSnappysOwn) {
     EXPECT_GT(requests, 2000u) << "more than one a batch, and metadata";
     EXPECT_LE(allocated, requests) << "its table of matches, one a request";
   }
+TEST(Allocation, NoneInLineEncoders) {
+  const Snapshot snapshot = for_test::whole_table();
+  const for_test::Runs runs(snapshot, 1772366400 * kSecond);
+  GraphiteEncoder plain({}), tagged({.tags = true});
+  InfluxEncoder influx({});
+  JsonLinesEncoder json({});
+  StatsdEncoder statsd({}), dogstatsd({.tags = true});
+  std::string out;
+  Datagrams datagrams;
+  const auto poll = [&](int i) {
+    for (const SourceView& source : snapshot.sources)
+      for (size_t k = 0; k < source.frame->values.size(); ++k)
+        source.frame->values[k] = i * 0.37 + static_cast<double>(k);
+    out.clear();
+    size_t lines = plain.encode(runs, out) + tagged.encode(runs, out) + influx.encode(runs, out);
+    lines += json.encode(runs, out);
+    statsd.encode(runs, datagrams);
+    lines += datagrams.size();
+    dogstatsd.encode(runs, datagrams);
+    return lines + datagrams.size();
+  };
+  // The buffers of numbers that grow in digits.
+  for (const int i : {0, 1, 2, 100'000}) poll(i);
+  const uint64_t before = allocations.load();
+  size_t lines = 0;
+  for (int i = 0; i < 1000; ++i) lines += poll(i);
+  EXPECT_EQ(allocations.load() - before, 0u);
+  EXPECT_GT(lines, 300'000u);
 }
 
 }  // namespace

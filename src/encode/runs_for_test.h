@@ -4,6 +4,9 @@
 #include <deque>
 #include <memory>
 #include <string>
+// Snapshots of snapshot_for_test.h as what encoders of pushes read.
+#pragma once
+
 #include <vector>
 
 #include "encode/snapshot_for_test.h"
@@ -79,5 +82,24 @@ inline CatalogPtr five_kinds(uint64_t generation = 1, const std::string& id = "G
   return catalog;
 }
 inline constexpr double kGone = std::numeric_limits<double>::quiet_NaN();
+
+// One frame of each source, all of them of the instant `wall`. A view: the snapshot must live.
+class Runs {
+ public:
+  Runs(const Snapshot& snapshot, Nanos wall) {
+    frames_.reserve(snapshot.sources.size());
+    for (const SourceView& source : snapshot.sources) {
+      if (source.catalog == nullptr || !source.frame) continue;
+      source.frame->wall = wall;
+      frames_.push_back(&*source.frame);
+      runs_.push_back({source.name, source.catalog, std::span<const Frame* const>(&frames_.back(), 1)});
+    }
+  }
+  operator std::span<const FrameRun>() const { return runs_; }  // NOLINT(google-explicit-constructor)
+
+ private:
+  std::vector<const Frame*> frames_;
+  std::vector<FrameRun> runs_;
+};
 
 }  // namespace accelmon::for_test
