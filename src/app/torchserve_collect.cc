@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -19,6 +20,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "collectors/pci_bus.h"
 
 namespace accelmon {
 namespace {
@@ -85,6 +87,18 @@ bool utilization_is_due(const Report& report) {
   return false;
 }
 
+// A process for each maker whose devices this machine has, and for none else: each costs milliseconds. Where the bus
+// cannot be read, or the devices are not on it (a virtual machine of Windows), all are asked.
+void keep_makers_here(Config& config) {
+  const PciListing bus = list_accelerators("/sys");
+  if (bus.error != 0 || !bus.unreadable.empty() || ::access("/dev/dxg", F_OK) == 0) return;
+  for (const KnownCollector& known : known_collectors()) {
+    const bool here = std::any_of(bus.functions.begin(), bus.functions.end(),
+                                  [&](const PciFunction& one) { return pci_vendor(one.vendor) == known.vendor; });
+    if (!here) config.collectors[std::string(known.name)].enabled = false;
+  }
+}
+
 // A sample of the accelerators alone: the host is read without a process of its own.
 Result<Report> sample(Settings& settings, std::unique_ptr<Agent>& agent) {
   set_log_level(LogLevel::error);
@@ -93,6 +107,7 @@ Result<Report> sample(Settings& settings, std::unique_ptr<Agent>& agent) {
   for (const char* name : {"host", "sensors", "kernel_log", "presence"})
     if (const auto found = settings.config.collectors.find(name); found != settings.config.collectors.end())
       found->second.enabled = false;
+  if (settings.scenario.empty()) keep_makers_here(settings.config);
   const Nanos deadline = real_clock().monotonic() + kSampleTimeout;
   Result<std::unique_ptr<Agent>> made = Agent::create(agent_options(settings, /*serve=*/false));
   if (!made) return fail(made.error());
