@@ -32,7 +32,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
           (void)read_hello(body, name);
           break;
         case MessageType::catalog: {
-          const Result<Catalog> catalog = read_catalog(body);
+          const Result<Catalog> catalog = decode_catalog(body);
           if (catalog && !validate(*catalog).ok()) std::abort();
           break;
         }

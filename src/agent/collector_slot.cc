@@ -14,6 +14,7 @@
 
 #include "agent/child_fds.h"
 #include "base/text.h"
+#include "model/catalog_wire.h"
 
 namespace accelmon {
 namespace {
@@ -246,7 +247,7 @@ bool CollectorSlot::accept(MessageType type, std::string_view body) {
 }
 
 bool CollectorSlot::accept_catalog(std::string_view body) {
-  Result<Catalog> catalog = read_catalog(body);
+  Result<Catalog> catalog = decode_catalog(body);
   if (!catalog) {
     reject(catalog.error().message());
     return false;

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/wire.h"
+#include "model/catalog_wire.h"
 
 namespace accelmon {
 namespace {
@@ -33,25 +34,6 @@ class Message {
  public:
   WireWriter writer;
 };
-
-void put_attributes(WireWriter& w, const std::vector<Attribute>& attributes) {
-  w.put(static_cast<uint32_t>(attributes.size()));
-  for (const Attribute& attribute : attributes) {
-    w.put(static_cast<uint8_t>(attribute.id));
-    w.text(attribute.value);
-  }
-}
-
-void get_attributes(WireReader& r, std::vector<Attribute>& attributes) {
-  const uint32_t n = r.count(64, 5);
-  attributes.reserve(n);
-  for (uint32_t i = 0; i < n && r.ok(); ++i) {
-    Attribute attribute{};
-    attribute.id = static_cast<AttributeId>(r.get<uint8_t>());
-    attribute.value = r.text(kMaxTextBytes);
-    attributes.push_back(std::move(attribute));
-  }
-}
 
 // They become label values: printable, not empty, and no two alike, which would be two series of one key.
 template <class List, class Name>
@@ -83,84 +65,7 @@ bool read_hello(std::string_view body, std::string& name) {
 
 void write_catalog(std::string& out, const Catalog& catalog) {
   Message m(out, MessageType::catalog);
-  WireWriter& w = m.writer;
-  w.put(catalog.generation);
-  w.put(static_cast<uint32_t>(catalog.devices.size()));
-  for (const Device& device : catalog.devices) {
-    w.put(static_cast<uint8_t>(device.type));
-    w.text(device.id);
-    w.text(device.index);
-    w.text(device.vendor);
-    w.text(device.model);
-    w.put(device.parent);
-    put_attributes(w, device.info);
-  }
-  w.put(static_cast<uint32_t>(catalog.series.size()));
-  for (const Series& series : catalog.series) {
-    w.put(static_cast<uint16_t>(series.metric));
-    w.put(series.device);
-    w.put(static_cast<uint8_t>(series.tier));
-    put_attributes(w, series.attributes);
-  }
-  w.put(static_cast<uint32_t>(catalog.absences.size()));
-  for (const Absence& absence : catalog.absences) {
-    w.put(static_cast<uint16_t>(absence.metric));
-    w.put(absence.device);
-    w.put(static_cast<uint8_t>(absence.state));
-    w.text(absence.reason);
-  }
-  w.put(static_cast<uint32_t>(catalog.facts.size()));
-  for (const auto& [name, value] : catalog.facts) {
-    w.text(name);
-    w.text(value);
-  }
-}
-
-Result<Catalog> read_catalog(std::string_view body) {
-  WireReader r(body);
-  Catalog catalog;
-  catalog.generation = r.get<uint64_t>();
-  const uint32_t devices = r.count(kMaxDevices, 25);
-  catalog.devices.reserve(devices);
-  for (uint32_t i = 0; i < devices && r.ok(); ++i) {
-    Device device;
-    device.type = static_cast<DeviceType>(r.get<uint8_t>());
-    device.id = r.text(kMaxTextBytes);
-    device.index = r.text(kMaxTextBytes);
-    device.vendor = r.text(kMaxTextBytes);
-    device.model = r.text(kMaxTextBytes);
-    device.parent = r.get<int32_t>();
-    get_attributes(r, device.info);
-    catalog.devices.push_back(std::move(device));
-  }
-  const uint32_t series_count = r.count(kMaxSeries, 11);
-  catalog.series.reserve(series_count);
-  for (uint32_t i = 0; i < series_count && r.ok(); ++i) {
-    Series series{};
-    series.metric = static_cast<MetricId>(r.get<uint16_t>());
-    series.device = r.get<int32_t>();
-    series.tier = static_cast<Tier>(r.get<uint8_t>());
-    get_attributes(r, series.attributes);
-    catalog.series.push_back(std::move(series));
-  }
-  const uint32_t absences = r.count(kMaxSeries, 11);
-  catalog.absences.reserve(absences);
-  for (uint32_t i = 0; i < absences && r.ok(); ++i) {
-    Absence absence{};
-    absence.metric = static_cast<MetricId>(r.get<uint16_t>());
-    absence.device = r.get<int32_t>();
-    absence.state = static_cast<State>(r.get<uint8_t>());
-    absence.reason = r.text(kMaxTextBytes);
-    catalog.absences.push_back(std::move(absence));
-  }
-  const uint32_t facts = r.count(256, 8);
-  for (uint32_t i = 0; i < facts && r.ok(); ++i) {
-    std::string name(r.text(kMaxTextBytes));
-    catalog.facts.emplace_back(std::move(name), std::string(r.text(kMaxTextBytes)));
-  }
-  if (!r.done()) return fail(Code::invalid, "catalog: malformed message");
-  if (Status status = validate(catalog); !status.ok()) return fail(std::move(status));
-  return catalog;
+  encode_catalog(out, catalog);
 }
 
 void write_frame(std::string& out, const Frame& frame) {

@@ -58,9 +58,9 @@ void write_event(std::string& out, const Event& event);
 void write_notice(std::string& out, const Status& status);
 void write_configure(std::string& out, const Configure& configure);
 
-// Each reads a body whole; false (or an error) when it is malformed in any way. Existing buffers are reused.
+// Each reads a body whole; false when it is malformed in any way. Existing buffers are reused. A catalog's body is read
+// by decode_catalog (model/catalog_wire.h).
 bool read_hello(std::string_view body, std::string& name);
-Result<Catalog> read_catalog(std::string_view body);
 bool read_frame(std::string_view body, Frame& frame);
 bool read_stats(std::string_view body, CollectorStats& stats);
 bool read_event(std::string_view body, Event& event);

@@ -56,7 +56,7 @@ TEST(Protocol, CatalogSurvivesTheWay) {
     std::string body;
     ASSERT_EQ(feed(reader, bytes, piece, type, body), MessageReader::Next::message);
     EXPECT_EQ(type, MessageType::catalog);
-    const auto back = read_catalog(body);
+    const auto back = decode_catalog(body);
     ASSERT_TRUE(back.has_value()) << back.error().message();
     EXPECT_EQ(*back, catalog);
   }
@@ -144,13 +144,13 @@ TEST(Protocol, DamagedBodiesNeverGiveABrokenCatalog) {
   std::string bytes;
   write_catalog(bytes, sample_catalog());
   const std::string body = bytes.substr(12);
-  for (size_t n = 0; n < body.size(); ++n) EXPECT_FALSE(read_catalog(std::string_view(body).substr(0, n)).has_value());
-  EXPECT_FALSE(read_catalog(body + "x").has_value());
+  for (size_t n = 0; n < body.size(); ++n) EXPECT_FALSE(decode_catalog(std::string_view(body).substr(0, n)).has_value());
+  EXPECT_FALSE(decode_catalog(body + "x").has_value());
   std::mt19937 random(1);
   for (int round = 0; round < 20000; ++round) {
     std::string damaged = body;
     for (unsigned k = random() % 3 + 1; k > 0; --k) damaged[random() % damaged.size()] = static_cast<char>(random());
-    const auto catalog = read_catalog(damaged);
+    const auto catalog = decode_catalog(damaged);
     if (catalog) {
       ASSERT_TRUE(validate(*catalog).ok());
     }

@@ -70,6 +70,7 @@ class WireReader {
     return true;
   }
   void reject() { fail(); }
+  std::string_view rest() const { return rest_; }  // what has not been read; empty after a failure
 
   bool ok() const { return ok_; }
   bool done() const { return ok_ && rest_.empty(); }  // all read, nothing left over
