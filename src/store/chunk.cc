@@ -14,8 +14,21 @@ constexpr uint8_t kFormat = 1;
 constexpr size_t kLongestSource = 64;
 constexpr size_t kTimeColumns = 9;
 
+// When a tier was read, as its age plus one, and 0 where it is as in the row before: between two readings of a slow tier
+// nothing is new. An age of -1 has no number then; the head says whether it is written so.
+constexpr size_t kReadAt = 6;
+int64_t age_of(const RowTimes& row, size_t tier) {
+  return static_cast<int64_t>(static_cast<uint64_t>(row.monotonic) - static_cast<uint64_t>(row.read_at[tier]));
+}
+bool ages_fit(const std::vector<RowTimes>& rows) {
+  return std::none_of(rows.begin(), rows.end(), [](const RowTimes& row) {
+    return age_of(row, 0) == -1 || age_of(row, 1) == -1 || age_of(row, 2) == -1;
+  });
+}
+
 // Row times as integers that move little.
-int64_t time_column(const RowTimes& row, size_t column) {
+int64_t time_column(const std::vector<RowTimes>& rows, size_t at, size_t column, bool repeats) {
+  const RowTimes& row = rows[at];
   switch (column) {
     case 0:
       return static_cast<int64_t>(row.seq);
@@ -30,12 +43,14 @@ int64_t time_column(const RowTimes& row, size_t column) {
     case 5:
       return row.fresh;
     default:
-      return static_cast<int64_t>(static_cast<uint64_t>(row.monotonic) -
-                                  static_cast<uint64_t>(row.read_at[column - 6]));
+      if (!repeats) return age_of(row, column - kReadAt);
+      if (at > 0 && rows[at - 1].read_at[column - kReadAt] == row.read_at[column - kReadAt]) return 0;
+      return static_cast<int64_t>(static_cast<uint64_t>(age_of(row, column - kReadAt)) + 1);
   }
 }
 
-void set_time_column(RowTimes& row, size_t column, int64_t value) {
+void set_time_column(std::vector<RowTimes>& rows, size_t at, size_t column, bool repeats, int64_t value) {
+  RowTimes& row = rows[at];
   switch (column) {
     case 0:
       row.seq = static_cast<uint64_t>(value);
@@ -56,8 +71,11 @@ void set_time_column(RowTimes& row, size_t column, int64_t value) {
       row.fresh = static_cast<uint8_t>(value);
       break;
     default:
-      row.read_at[column - 6] =
-          static_cast<Nanos>(static_cast<uint64_t>(row.monotonic) - static_cast<uint64_t>(value));
+      if (repeats && value == 0 && at > 0)
+        row.read_at[column - kReadAt] = rows[at - 1].read_at[column - kReadAt];
+      else
+        row.read_at[column - kReadAt] = static_cast<Nanos>(static_cast<uint64_t>(row.monotonic) -
+                                                           static_cast<uint64_t>(value) + (repeats ? 1 : 0));
   }
 }
 
@@ -105,11 +123,13 @@ std::string encode_head(const ChunkHead& head, uint32_t& checksum) {
   w.put(head.catalog);
   w.put(head.columns);
   w.put(static_cast<uint32_t>(head.rows.size()));
+  const bool repeats = ages_fit(head.rows);
+  w.put(static_cast<uint8_t>(repeats));
   ColumnEncoder encoder;
   std::vector<int64_t> values(head.rows.size());
   std::string column;
   for (size_t c = 0; c < kTimeColumns; ++c) {
-    for (size_t row = 0; row < values.size(); ++row) values[row] = time_column(head.rows[row], c);
+    for (size_t row = 0; row < values.size(); ++row) values[row] = time_column(head.rows, row, c, repeats);
     column.clear();
     encoder.encode(column, values);
     put_varint(out, column.size());
@@ -130,7 +150,9 @@ Result<ChunkHead> decode_head(std::string_view bytes, uint32_t& checksum) {
   head.catalog = r.get<uint64_t>();
   head.columns = r.get<uint32_t>();
   const auto rows = r.get<uint32_t>();
-  if (!r.ok() || format != kFormat || head.tier > 2 || rows == 0 || rows > kMaxChunkRows || head.columns > kMaxColumns)
+  const auto repeats = r.get<uint8_t>();
+  if (!r.ok() || format != kFormat || head.tier > 2 || rows == 0 || rows > kMaxChunkRows || head.columns > kMaxColumns ||
+      repeats > 1)
     return broken("its head");
   head.rows.resize(rows);
   std::string_view rest = r.rest();
@@ -142,7 +164,7 @@ Result<ChunkHead> decode_head(std::string_view bytes, uint32_t& checksum) {
     if (!decoder.start(rest.substr(0, length), rows) || !decoder.next(std::span<int64_t>(values)))
       return broken("its times");
     rest.remove_prefix(length);
-    for (size_t row = 0; row < rows; ++row) set_time_column(head.rows[row], c, values[row]);
+    for (size_t row = 0; row < rows; ++row) set_time_column(head.rows, row, c, repeats != 0, values[row]);
   }
   if (!rest.empty()) return broken("its head is too long");
   return head;

@@ -34,7 +34,7 @@ CREATE TABLE chunk(id INTEGER PRIMARY KEY AUTOINCREMENT, tier INTEGER NOT NULL, 
   last_seq INTEGER NOT NULL, first_wall INTEGER NOT NULL, last_wall INTEGER NOT NULL, span INTEGER NOT NULL,
   bytes INTEGER NOT NULL, head BLOB NOT NULL);
 CREATE INDEX chunk_seq ON chunk(last_seq) WHERE tier = 0;
-CREATE INDEX chunk_time ON chunk(tier, last_wall, bytes);
+CREATE INDEX chunk_time ON chunk(tier, last_wall, first_wall, bytes);
 CREATE INDEX chunk_small ON chunk(tier, span) WHERE merged = 0;
 CREATE INDEX chunk_catalog ON chunk(catalog);
 CREATE TABLE sheet(id INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
@@ -391,8 +391,11 @@ Status Database::remove_unused_catalogs() {
   return finish(*impl_, query);
 }
 
-Status Database::set_cursor(std::string_view name, uint64_t position) {
-  Query query(*impl_, "INSERT OR REPLACE INTO cursor(name, position, sum) VALUES(?, ?, ?)");
+Status Database::set_cursor(std::string_view name, uint64_t position, bool anew) {
+  // Positions only grow: of two that are written at once the later one stands.
+  Query query(*impl_, anew ? "INSERT OR REPLACE INTO cursor(name, position, sum) VALUES(?, ?, ?)"
+                           : "INSERT INTO cursor(name, position, sum) VALUES(?, ?, ?) ON CONFLICT(name) DO UPDATE SET "
+                             "position = excluded.position, sum = excluded.sum WHERE excluded.position > position");
   return finish(*impl_, query.text(name).bind(position).bind(cursor_sum(name, position)));
 }
 
@@ -508,19 +511,22 @@ Result<std::vector<std::pair<std::string, uint64_t>>> Database::cursors() {
 }
 
 Result<uint64_t> Database::highest_seq() {
-  uint64_t highest = 0;
+  int64_t highest = 0;
   {
     Query query(*impl_, "SELECT max(last_seq) FROM chunk WHERE tier = 0");
-    if (query.row()) highest = static_cast<uint64_t>(query.integer(0));
+    if (query.row()) highest = query.integer(0);
     if (!query.ok()) return fail(impl_->error(query.code()));
   }
   Query query(*impl_, "SELECT name, position, sum FROM cursor");
   while (query.row()) {
-    const auto position = static_cast<uint64_t>(query.integer(1));
-    if (query.integer(2) == cursor_sum(query.bytes(0), position)) highest = std::max(highest, position);
+    const int64_t position = query.integer(1);
+    if (query.integer(2) == cursor_sum(query.bytes(0), static_cast<uint64_t>(position)))
+      highest = std::max(highest, position);
   }
   if (!query.ok()) return fail(impl_->error(query.code()));
-  return highest;
+  // At a million rows a second this takes a hundred thousand years.
+  if (highest >= int64_t{1} << 62) return fail(Code::lost, impl_->path + ": the number of a row is damaged");
+  return static_cast<uint64_t>(highest);
 }
 
 Result<TierUse> Database::use(uint8_t tier) {

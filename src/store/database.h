@@ -82,7 +82,8 @@ class Database {
   Status add_chunk(ChunkRow& row, std::string_view head, std::span<const Sheet> sheets);  // sets id and bytes
   Status remove_chunk(int64_t id);
   Status remove_unused_catalogs();
-  Status set_cursor(std::string_view name, uint64_t position);
+  // A position that is less than the one that stands changes nothing, unless it is the first of a cursor `anew`.
+  Status set_cursor(std::string_view name, uint64_t position, bool anew = false);
   Status remove_cursor(std::string_view name);
 
   // ---- reading ----

@@ -327,7 +327,7 @@ Result<std::shared_ptr<CursorState>> DiskCore::open_cursor(std::string_view name
       if (*first != 0) position = std::min(*position, *first - 1);
     }
     cursor->dirty = true;
-    if (database_ != nullptr && database_->set_cursor(name, *position).ok()) cursor->dirty = false;
+    if (database_ != nullptr && database_->set_cursor(name, *position, true).ok()) cursor->dirty = false;
   }
   cursor->position = cursor->committed = *position;
   cursors_.emplace(cursor->name, cursor);

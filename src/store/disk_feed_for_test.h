@@ -19,8 +19,9 @@ inline constexpr Nanos kStart = 1'700'000'040 * kSecond;  // on a minute
 
 class Folder {
  public:
-  Folder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "accelmon-disk-XXXXXX").string();
+  explicit Folder(std::filesystem::path in = {}) {
+    if (in.empty()) in = std::filesystem::temp_directory_path();
+    std::string pattern = (in / "accelmon-disk-XXXXXX").string();
     if (mkdtemp(pattern.data()) == nullptr) std::abort();
     path_ = pattern;
   }

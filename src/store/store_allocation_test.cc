@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "base/counted_new_for_test.h"
+#include "store/disk_feed_for_test.h"
+#include "store/disk_store.h"
 #include "store/store.h"
 
 using accelmon::counted_new::allocations;
@@ -32,6 +34,30 @@ TEST(Allocation, AppendsAllocateNothingWhileTheStoreFillsAndAfterwards) {
   }
   EXPECT_EQ(allocations.load() - before, 0u);
   EXPECT_LT(store.full_rate_span(), 5000 * kSecond);  // it had to let rows go
+}
+
+TEST(Allocation, AppendsToTheDiskAllocateNothingOnceAsManyRowsHaveWaitedAsEverDo) {
+  const store_test::Folder folder;
+  ManualClock clock(kSecond, store_test::kStart);
+  DiskOptions options;
+  options.path = folder.file("history.db");
+  options.clock = &clock;
+  options.own_thread = false;
+  const auto store = DiskStore::open(options);
+  store_test::Feed feed;
+  feed.keep = false;
+  uint64_t appends = 0;
+  for (int i = 0; i < 300; ++i) {
+    const Frame& frame = feed.poll();
+    const uint64_t before = allocations.load();
+    store->append("nvml", feed.catalog, frame);
+    if (i >= 10) appends += allocations.load() - before;
+    feed.frame.wall += kSecond;
+    clock.advance(kSecond);
+    if (i % 10 == 9) (void)store->flush();
+  }
+  EXPECT_EQ(appends, 0u);
+  EXPECT_EQ(store->state().rows_written, 300u);
 }
 
 }  // namespace
