@@ -1,8 +1,8 @@
 // What the history on disk costs: bytes a sample, beside a Gorilla coder on the same samples; appending, reading back.
 //
-// The samples are those of boards that serve models: load that comes and goes, noise as wide as real boards have it, most
-// series flat. They pass the pipeline first, so that derived rates and integrals are among them as on a real host, and
-// are counted where the history keeps them. ACCELMON_BENCH_HOURS (2) says how many hours of one poll a second;
+// The samples are those of boards that serve models: load that comes and goes, noise as wide as real boards have it,
+// most series flat. They pass the pipeline first, so that derived rates and integrals are among them as on a real host,
+// and are counted where the history keeps them. ACCELMON_BENCH_HOURS (2) says how many hours of one poll a second;
 // ACCELMON_BENCH_TABLE=1 prints the bytes of each metric.
 #include <benchmark/benchmark.h>
 
@@ -119,7 +119,9 @@ class Boards {
       case MetricId::gpu_sm_occupancy:
         return micro(load.now * (0.3 + 0.01 * normal()));
       case MetricId::gpu_pipe_activity:
-        return word == "tensor" ? micro(load.now * (0.4 + 0.02 * normal())) : word == "fp16" ? micro(load.now * 0.1 + load.now * 0.01 * normal()) : 0;
+        return word == "tensor" ? micro(load.now * (0.4 + 0.02 * normal()))
+               : word == "fp16" ? micro(load.now * 0.1 + load.now * 0.01 * normal())
+                                : 0;
       case MetricId::gpu_memory_usage:
         return load.pages * 2097152.0;
       case MetricId::gpu_memory_free:
@@ -135,7 +137,8 @@ class Boards {
       case MetricId::energy:
         return total(load.watts * 1000) * 0.001;
       case MetricId::power:
-        return std::round((one.attributes[1].value == "instant" ? load.watts + 4 * normal() : load.watts) * 1000) * 0.001;
+        return std::round((one.attributes[1].value == "instant" ? load.watts + 4 * normal() : load.watts) * 1000) *
+               0.001;
       case MetricId::temperature:
         return std::round(load.celsius + (word == "memory" ? 9 : 0));
       case MetricId::clock_frequency: {
@@ -185,11 +188,11 @@ class Gorilla {
     } else {
       const int64_t delta = ms - last_ms_;
       const int64_t change = delta - last_delta_;
-      bits_ += change == 0                          ? 1
-               : change >= -63 && change <= 64      ? 9
-               : change >= -255 && change <= 256    ? 12
+      bits_ += change == 0                         ? 1
+               : change >= -63 && change <= 64     ? 9
+               : change >= -255 && change <= 256   ? 12
                : change >= -2047 && change <= 2048 ? 16
-                                                    : 36;
+                                                   : 36;
       last_delta_ = delta;
       const uint64_t difference = std::bit_cast<uint64_t>(value) ^ last_;
       if (difference == 0) {
@@ -224,7 +227,8 @@ class Gorilla {
   uint64_t count_ = 0;
 };
 
-// The host as it is now, polled faster than once a second so that the benchmark ends; numbers move less than they would.
+// The host as it is now, polled faster than once a second so that the benchmark ends; numbers move less than they
+// would.
 std::vector<Frame> host_frames(CatalogPtr& catalog, size_t polls) {
   CallMeter meter(real_clock());
   const std::unique_ptr<Collector> host = make_host_collector({meter, real_clock(), {}});
@@ -329,8 +333,8 @@ struct Scratch {
   std::string path;
 };
 
-// 16 boards of 60 series, hours of them through a store of its default size: what the file has then, how long its thread
-// worked for each hour, and how fast all of it is read back.
+// 16 boards of 60 series, hours of them through a store of its default size: what the file has then, how long its
+// thread worked for each hour, and how fast all of it is read back.
 void BM_Store(benchmark::State& state) {
   const Scratch scratch;
   Boards boards(16, 60);

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "agent/protocol.h"
+#include "model/catalog_wire.h"
 
 using namespace accelmon;
 

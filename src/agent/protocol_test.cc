@@ -1,4 +1,5 @@
 #include "agent/protocol.h"
+#include "model/catalog_wire.h"
 
 #include <gtest/gtest.h>
 
@@ -144,7 +145,8 @@ TEST(Protocol, DamagedBodiesNeverGiveABrokenCatalog) {
   std::string bytes;
   write_catalog(bytes, sample_catalog());
   const std::string body = bytes.substr(12);
-  for (size_t n = 0; n < body.size(); ++n) EXPECT_FALSE(decode_catalog(std::string_view(body).substr(0, n)).has_value());
+  for (size_t n = 0; n < body.size(); ++n)
+    EXPECT_FALSE(decode_catalog(std::string_view(body).substr(0, n)).has_value());
   EXPECT_FALSE(decode_catalog(body + "x").has_value());
   std::mt19937 random(1);
   for (int round = 0; round < 20000; ++round) {

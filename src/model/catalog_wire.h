@@ -1,7 +1,7 @@
 // A catalog as bytes (base/wire.h): between our own processes, and in the history on disk.
 //
-// Reading is suspicious: lengths are bounded before anything is allocated, enumerations and indices are checked, and what
-// comes out has passed validate(). The numbers of metrics and attributes are those of the writer's tables. Another
+// Reading is suspicious: lengths are bounded before anything is allocated, enumerations and indices are checked, and
+// what comes out has passed validate(). The numbers of metrics and attributes are those of the writer's tables. Another
 // version of the program may number them otherwise; who keeps catalogs over versions says with CatalogNumbers what the
 // writer's numbers are here.
 // Threads: none of it has state. Cost: about 50 ns for each series.
@@ -29,8 +29,8 @@ struct CatalogNumbers {
 };
 
 // Reads the bytes whole. With `numbers`, series and absences of metrics that are unknown here are left out, and so are
-// series with an unknown attribute; `columns` (when given) then says where each series that is left stood, and `written`
-// how many there were.
+// series with an unknown attribute; `columns` (when given) then says where each series that is left stood, and
+// `written` how many there were.
 Result<Catalog> decode_catalog(std::string_view bytes, const CatalogNumbers* numbers = nullptr,
                                std::vector<uint32_t>* columns = nullptr, uint32_t* written = nullptr);
 

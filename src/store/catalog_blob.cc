@@ -64,8 +64,7 @@ std::string pack_catalog(const Catalog& catalog) {
   const size_t at = out.size();
   libdeflate_compressor* compressor = libdeflate_alloc_compressor(6);
   out.resize(at + libdeflate_deflate_compress_bound(compressor, raw.size()));
-  const size_t size =
-      libdeflate_deflate_compress(compressor, raw.data(), raw.size(), out.data() + at, out.size() - at);
+  const size_t size = libdeflate_deflate_compress(compressor, raw.data(), raw.size(), out.data() + at, out.size() - at);
   libdeflate_free_compressor(compressor);
   out.resize(at + size);
   return out;
@@ -80,8 +79,8 @@ Result<StoredCatalogPtr> unpack_catalog(std::string_view bytes, uint64_t generat
   if (!head.ok() || format != kFormat || size > kMaxRaw || size / 1032 > bytes.size()) return broken();
   std::string raw(size, '\0');
   libdeflate_decompressor* decompressor = libdeflate_alloc_decompressor();
-  const libdeflate_result result = libdeflate_deflate_decompress(decompressor, bytes.data() + 8, bytes.size() - 8,
-                                                                 raw.data(), raw.size(), nullptr);
+  const libdeflate_result result =
+      libdeflate_deflate_decompress(decompressor, bytes.data() + 8, bytes.size() - 8, raw.data(), raw.size(), nullptr);
   libdeflate_free_decompressor(decompressor);
   if (result != LIBDEFLATE_SUCCESS) return broken();
 

@@ -14,8 +14,8 @@ constexpr uint8_t kFormat = 1;
 constexpr size_t kLongestSource = 64;
 constexpr size_t kTimeColumns = 9;
 
-// When a tier was read, as its age plus one, and 0 where it is as in the row before: between two readings of a slow tier
-// nothing is new. An age of -1 has no number then; the head says whether it is written so.
+// When a tier was read, as its age plus one, and 0 where it is as in the row before: between two readings of a slow
+// tier nothing is new. An age of -1 has no number then; the head says whether it is written so.
 constexpr size_t kReadAt = 6;
 int64_t age_of(const RowTimes& row, size_t tier) {
   return static_cast<int64_t>(static_cast<uint64_t>(row.monotonic) - static_cast<uint64_t>(row.read_at[tier]));
@@ -74,8 +74,8 @@ void set_time_column(std::vector<RowTimes>& rows, size_t at, size_t column, bool
       if (repeats && value == 0 && at > 0)
         row.read_at[column - kReadAt] = rows[at - 1].read_at[column - kReadAt];
       else
-        row.read_at[column - kReadAt] = static_cast<Nanos>(static_cast<uint64_t>(row.monotonic) -
-                                                           static_cast<uint64_t>(value) + (repeats ? 1 : 0));
+        row.read_at[column - kReadAt] =
+            static_cast<Nanos>(static_cast<uint64_t>(row.monotonic) - static_cast<uint64_t>(value) + (repeats ? 1 : 0));
   }
 }
 
@@ -151,8 +151,8 @@ Result<ChunkHead> decode_head(std::string_view bytes, uint32_t& checksum) {
   head.columns = r.get<uint32_t>();
   const auto rows = r.get<uint32_t>();
   const auto repeats = r.get<uint8_t>();
-  if (!r.ok() || format != kFormat || head.tier > 2 || rows == 0 || rows > kMaxChunkRows || head.columns > kMaxColumns ||
-      repeats > 1)
+  if (!r.ok() || format != kFormat || head.tier > 2 || rows == 0 || rows > kMaxChunkRows ||
+      head.columns > kMaxColumns || repeats > 1)
     return broken("its head");
   head.rows.resize(rows);
   std::string_view rest = r.rest();

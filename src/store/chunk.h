@@ -1,10 +1,10 @@
 // A chunk: the polls of one source over one catalog in one span of time, by columns.
 //
-// A chunk is a head (whose it is, and the times of its rows) and sheets, each of which has the bytes of some columns that
-// follow one another, so that reading one series does not read them all. Both carry checksums; a sheet's goes on from its
-// head's, so that no sheet passes as another chunk's. A chunk of tier 0 has a row for each poll and a column for each
-// series; of tiers 1 and 2 a row for each span of 10 s or 1 min and three columns a series: minimum, mean, maximum.
-// A column that is the same as the one before it costs one byte.
+// A chunk is a head (whose it is, and the times of its rows) and sheets, each of which has the bytes of some columns
+// that follow one another, so that reading one series does not read them all. Both carry checksums; a sheet's goes on
+// from its head's, so that no sheet passes as another chunk's. A chunk of tier 0 has a row for each poll and a column
+// for each series; of tiers 1 and 2 a row for each span of 10 s or 1 min and three columns a series: minimum, mean,
+// maximum. A column that is the same as the one before it costs one byte.
 //
 // Everything read is suspected: what does not fit is an error, and bounded by kMaxChunkRows and kMaxColumns.
 // Threads: values.

@@ -43,7 +43,9 @@ TEST(Chunk, WhenTiersWereReadComesBackWhateverItWas) {
   ChunkHead head = sample_head();
   for (const Nanos odd : {Nanos{0}, Nanos{1}, Nanos{-1}, INT64_MIN, INT64_MAX}) {
     for (size_t i = 0; i < head.rows.size(); i += 7)
-      head.rows[i].read_at = {static_cast<Nanos>(static_cast<uint64_t>(head.rows[i].monotonic) + static_cast<uint64_t>(odd)), odd, head.rows[i].monotonic};
+      head.rows[i].read_at = {
+          static_cast<Nanos>(static_cast<uint64_t>(head.rows[i].monotonic) + static_cast<uint64_t>(odd)), odd,
+          head.rows[i].monotonic};
     uint32_t checksum = 0;
     EXPECT_EQ(decode_head(encode_head(head, checksum), checksum)->rows, head.rows);
   }
@@ -65,7 +67,8 @@ TEST(Chunk, AHeadWithAnyByteChangedIsRefused) {
 TEST(Chunk, SheetsHoldTheirColumnsAndTheSameOnesOnce) {
   SheetWriter writer(42);
   std::vector<std::string> columns;
-  for (int i = 0; i < 400; ++i) columns.push_back(i % 4 == 0 ? std::string(1000, static_cast<char>(i)) : columns.back());
+  for (int i = 0; i < 400; ++i)
+    columns.push_back(i % 4 == 0 ? std::string(1000, static_cast<char>(i)) : columns.back());
   for (const std::string& column : columns) writer.add(column);
   const std::vector<Sheet> sheets = writer.finish();
   ASSERT_EQ(sheets.size(), 2u);

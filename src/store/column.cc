@@ -65,13 +65,13 @@ uint64_t magnitude(int64_t value) {
 // ---- predictors: what the next value will be ----
 
 enum Predictor : uint8_t {
-  kBase,        // the middle of the column
-  kLast,        // the last one
-  kLine,        // as far from the last as that was from the one before
-  kSmooth1,     // a moving average of weight 1/2, 1/4, 1/8
+  kBase,     // the middle of the column
+  kLast,     // the last one
+  kLine,     // as far from the last as that was from the one before
+  kSmooth1,  // a moving average of weight 1/2, 1/4, 1/8
   kSmooth2,
   kSmooth3,
-  kGrowth2,     // the last and a moving average of what it grew by
+  kGrowth2,  // the last and a moving average of what it grew by
   kGrowth3,
   kPredictors,
 };
@@ -132,9 +132,9 @@ inline void advance(uint8_t predictor, Predicting& p, uint64_t value) {
 // ---- the coder of errors: zero or not, sign, number of bits, the bits ----
 
 // Where each kind of decision has its Bits in the model.
-constexpr size_t kZero = 0;                // 4: whether the last two were zero
-constexpr size_t kSign = 4;                // 3: the last sign
-constexpr size_t kLength = 8;              // 3 contexts of 64
+constexpr size_t kZero = 0;                 // 4: whether the last two were zero
+constexpr size_t kSign = 4;                 // 3: the last sign
+constexpr size_t kLength = 8;               // 3 contexts of 64
 constexpr size_t kHigh = kLength + 3 * 64;  // the two highest bits after the leading one, by length: 64 of 4
 static_assert(kHigh + 64 * 4 <= 512);
 
@@ -459,9 +459,9 @@ bool ColumnDecoder::next(std::span<double> values, std::span<State> states) {
     if (run_ == 0 && !next_run()) return false;
     --run_;
     states[i] = state_;
-    values[i] = state_ != State::ok          ? 0.0
+    values[i] = state_ != State::ok       ? 0.0
                 : mode_ == kConstantValue ? constant
-                                             : from_integer(next_integer(), transform_);
+                                          : from_integer(next_integer(), transform_);
   }
   return true;
 }

@@ -4,8 +4,8 @@
 // 612345 of 0.001), else the bits of the double, ordered as the numbers are. Their common divisor is taken out (clocks
 // step by 15 MHz, memory by pages). What is left is coded as the error of the best of a few predictors, or, where there
 // are at most 16 different values, as which of them follows which; both by an adaptive range coder, so a column that
-// seldom moves costs a hundredth of a bit a row, and one that never moves a few bytes. States are runs; where a state is
-// not `ok` there is no value, and 0 is read back.
+// seldom moves costs a hundredth of a bit a row, and one that never moves a few bytes. States are runs; where a state
+// is not `ok` there is no value, and 0 is read back.
 //
 // Threads: values. Cost: 50 to 100 ns to write a value that moves, half of that to read it.
 #pragma once
@@ -43,7 +43,8 @@ class ColumnEncoder {
   std::string other_;
 };
 
-// Reads a column row by row, some at a time. Whatever the bytes are, it stays within them and gives `rows` rows at most.
+// Reads a column row by row, some at a time. Whatever the bytes are, it stays within them and gives `rows` rows at
+// most.
 class ColumnDecoder {
  public:
   // False: the bytes are no column of so many rows. They must stay while it is read.

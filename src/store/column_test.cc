@@ -130,8 +130,7 @@ TEST(Column, IntegersComeBackWhateverTheyAre) {
 TEST(Column, BrokenBytesAreRefusedOrGiveSomethingWithinBounds) {
   std::mt19937 random(3);
   Rows rows;
-  for (int i = 0; i < 200; ++i)
-    rows.add(static_cast<double>(random() % 1000), i % 90 == 3 ? State::error : State::ok);
+  for (int i = 0; i < 200; ++i) rows.add(static_cast<double>(random() % 1000), i % 90 == 3 ? State::error : State::ok);
   const std::string whole = written(rows);
   std::vector<double> values(200);
   std::vector<State> states(200);

@@ -204,8 +204,7 @@ class Query {
 
 constexpr const char* kDamagedRow = ": a row of the history is damaged";
 
-#define CHUNK_COLUMNS \
-  "id, tier, merged, source, catalog, rows, first_seq, last_seq, first_wall, last_wall, span, bytes"
+#define CHUNK_COLUMNS "id, tier, merged, source, catalog, rows, first_seq, last_seq, first_wall, last_wall, span, bytes"
 
 ChunkRow chunk_row(Query& query) {
   ChunkRow row;
@@ -360,9 +359,10 @@ Status Database::add_chunk(ChunkRow& row, std::string_view head, std::span<const
   row.bytes = head.size();
   for (const Sheet& sheet : sheets) row.bytes += sheet.bytes.size();
   {
-    Query add(*impl_,
-              "INSERT INTO chunk(tier, merged, source, catalog, rows, first_seq, last_seq, first_wall, last_wall, span, "
-              "bytes, head) VALUES(?,?,?,?,?,?,?,?,?,?,?,?)");
+    Query add(
+        *impl_,
+        "INSERT INTO chunk(tier, merged, source, catalog, rows, first_seq, last_seq, first_wall, last_wall, span, "
+        "bytes, head) VALUES(?,?,?,?,?,?,?,?,?,?,?,?)");
     add.bind(int64_t{row.tier}).bind(int64_t{row.merged ? 1 : 0}).bind(row.source).bind(row.catalog);
     add.bind(int64_t{row.rows}).bind(row.first_seq).bind(row.last_seq).bind(row.first_wall).bind(row.last_wall);
     if (Status status = finish(*impl_, add.bind(row.span).bind(row.bytes).blob(head)); !status.ok()) return status;
@@ -441,22 +441,24 @@ Result<uint64_t> Database::chunk_begins_after(uint64_t seq) {
 }
 
 Result<std::vector<ChunkRow>> Database::chunks_within(uint8_t tier, int64_t source, Nanos from, Nanos to) {
-  Query query(*impl_, "SELECT " CHUNK_COLUMNS
-                      " FROM chunk WHERE tier = ?1 AND last_wall >= ?3 AND first_wall <= ?4 AND (?2 = 0 OR source = ?2) "
-                      "ORDER BY first_wall, id");
+  Query query(*impl_,
+              "SELECT " CHUNK_COLUMNS
+              " FROM chunk WHERE tier = ?1 AND last_wall >= ?3 AND first_wall <= ?4 AND (?2 = 0 OR source = ?2) "
+              "ORDER BY first_wall, id");
   return chunk_rows(*impl_, query.bind(int64_t{tier}).bind(source).bind(from).bind(to));
 }
 
 Result<std::vector<ChunkRow>> Database::unmerged_before(uint8_t tier, int64_t span, size_t limit) {
-  Query query(*impl_, "SELECT " CHUNK_COLUMNS
-                      " FROM chunk WHERE tier = ? AND merged = 0 AND span < ? ORDER BY span, source, catalog, first_seq, "
-                      "id LIMIT ?");
+  Query query(*impl_,
+              "SELECT " CHUNK_COLUMNS
+              " FROM chunk WHERE tier = ? AND merged = 0 AND span < ? ORDER BY span, source, catalog, first_seq, "
+              "id LIMIT ?");
   return chunk_rows(*impl_, query.bind(int64_t{tier}).bind(span).bind(uint64_t{limit}));
 }
 
 Result<std::vector<ChunkRow>> Database::oldest(uint8_t tier, Nanos last_wall_before, size_t limit) {
-  Query query(*impl_, "SELECT " CHUNK_COLUMNS
-                      " FROM chunk WHERE tier = ? AND last_wall < ? ORDER BY last_wall LIMIT ?");
+  Query query(*impl_,
+              "SELECT " CHUNK_COLUMNS " FROM chunk WHERE tier = ? AND last_wall < ? ORDER BY last_wall LIMIT ?");
   return chunk_rows(*impl_, query.bind(int64_t{tier}).bind(last_wall_before).bind(uint64_t{limit}));
 }
 

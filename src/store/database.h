@@ -7,9 +7,9 @@
 //   cursor   durable positions by name; "" is the highest row number ever given
 //
 // Writing connections: one, held by a lock on PATH.lock. Reading ones: any number, in any process. An error's code says
-// what to do: exhausted (no space), lost (the file is damaged), timeout (somebody else holds it), unsupported (it is not
-// ours, or of a newer accelmon), no_permission, io. A transaction that failed is rolled back.
-// Threads: a connection is used by one at a time.
+// what to do: exhausted (no space), lost (the file is damaged), timeout (somebody else holds it), unsupported (it is
+// not ours, or of a newer accelmon), no_permission, io. A transaction that failed is rolled back. Threads: a connection
+// is used by one at a time.
 #pragma once
 
 #include <cstdint>

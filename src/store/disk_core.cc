@@ -37,10 +37,11 @@ DiskHealth health_of(const Status& status) {
 
 }  // namespace
 
-DiskCore::DiskCore(DiskOptions given)
-    : options(sane(std::move(given))), tail(options.queue_bytes), writer_(options) {}
+DiskCore::DiskCore(DiskOptions given) : options(sane(std::move(given))), tail(options.queue_bytes), writer_(options) {}
 
-DiskCore::~DiskCore() { stop(); }
+DiskCore::~DiskCore() {
+  stop();
+}
 
 void DiskCore::start() {
   report(ensure_open());
@@ -262,8 +263,9 @@ void DiskCore::report(const Status& status) {
                    "history on disk: " + std::string(to_string(state_.health)) + ": " + state_.text,
                    options.clock->monotonic());
   else if (before != DiskHealth::ok)
-    log(LogLevel::info, "store", "the history on disk is written again; " + std::to_string(counts.dropped) +
-                                     " rows were dropped since the start");
+    log(LogLevel::info, "store",
+        "the history on disk is written again; " + std::to_string(counts.dropped) +
+            " rows were dropped since the start");
 }
 
 DiskState DiskCore::state() const {
@@ -343,8 +345,7 @@ void DiskCore::close_cursor(CursorState& cursor) {
 
 Status DiskCore::remove_cursor(std::string_view name) {
   const std::lock_guard lock(cursor_mutex_);
-  if (cursors_.find(name) != cursors_.end())
-    return {Code::invalid, "the cursor " + std::string(name) + " is open"};
+  if (cursors_.find(name) != cursors_.end()) return {Code::invalid, "the cursor " + std::string(name) + " is open"};
   const std::lock_guard file(file_mutex_);
   if (database_ == nullptr) return {Code::not_ready, "the history's file is not open"};
   return database_->remove_cursor(name);
@@ -404,7 +405,8 @@ Result<FrameBatch> DiskCore::read(CursorState& cursor, size_t max_frames) {
       return fail(status);
     }
     uint64_t end = through;
-    if (skip_to != UINT64_MAX) end = std::max(through, (skip_to == 0 ? first_waiting : std::min(skip_to, first_waiting)) - 1);
+    if (skip_to != UINT64_MAX)
+      end = std::max(through, (skip_to == 0 ? first_waiting : std::min(skip_to, first_waiting)) - 1);
     batch.lose(end - position - std::min(found, end - position));
     cursor.position = end;
     if (batch.frames() >= max_frames) break;

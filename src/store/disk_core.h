@@ -1,8 +1,8 @@
 // What a DiskStore, its thread and its cursors share.
 //
 // Locks, in the order in which they may be taken: worker (asking the thread for something), cursors, file (the writing
-// connection), reader (which connection readers use), state, and the tail's own. The thread holds the file's lock for one
-// transaction at a time, so that a cursor's commit waits for one at most.
+// connection), reader (which connection readers use), state, and the tail's own. The thread holds the file's lock for
+// one transaction at a time, so that a cursor's commit waits for one at most.
 #pragma once
 
 #include <atomic>
@@ -25,11 +25,11 @@ struct CursorState {
   std::string name;
   CursorStart start = CursorStart::now;
   std::atomic<uint64_t> committed{0};
-  std::atomic<uint64_t> position{0};  // of what has been read
-  std::atomic<uint64_t> jumped{0};    // lost rows to tell with the next batch
-  std::atomic<bool> dirty{false};     // committed here and not on the disk
-  OpenChunks chunks;                  // the reader's alone
-  std::shared_ptr<FileReader> reader; // that they were opened with
+  std::atomic<uint64_t> position{0};   // of what has been read
+  std::atomic<uint64_t> jumped{0};     // lost rows to tell with the next batch
+  std::atomic<bool> dirty{false};      // committed here and not on the disk
+  OpenChunks chunks;                   // the reader's alone
+  std::shared_ptr<FileReader> reader;  // that they were opened with
 };
 
 struct ScanState {

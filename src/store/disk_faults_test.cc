@@ -104,8 +104,8 @@ TEST(DiskFaults, AKillAtAnyPointTearsNothing) {
   options.path = folder.file("history.db");
   options.chunk = 60 * kSecond;
   options.own_thread = false;
-  auto* shared = static_cast<Shared*>(
-      mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  auto* shared =
+      static_cast<Shared*>(mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   ASSERT_NE(shared, MAP_FAILED);
   std::mt19937 random(11);
   const CatalogPtr catalog = crash_catalog();
@@ -322,7 +322,8 @@ TEST(DiskFaults, BytesThatAreNotWhatWasWrittenAreNoticed) {
       bytes[100 + random() % (bytes.size() - 100)] ^= static_cast<char>(1u << random() % 8);
     if (round % 10 == 9) bytes.resize(random() % bytes.size());
     for (const char* suffix : {"-wal", "-shm"}) std::filesystem::remove(written.options.path + suffix);
-    std::ofstream(written.options.path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    std::ofstream(written.options.path, std::ios::binary)
+        .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
     expect_no_lie(written.options, written.feed);
     if (HasFatalFailure()) FAIL() << "round " << round;
   }
@@ -344,7 +345,8 @@ TEST(DiskFaults, ADamagedFileIsMovedAsideAndANewOneBegun) {
       for (unsigned flips = 1 + random() % 200; flips-- > 0;)
         bytes[100 + random() % (bytes.size() - 100)] ^= static_cast<char>(1u << random() % 8);
     for (const char* suffix : {"-wal", "-shm"}) std::filesystem::remove(written.options.path + suffix);
-    std::ofstream(written.options.path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    std::ofstream(written.options.path, std::ios::binary)
+        .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
     written.clock.advance(kSecond);
     const auto store = DiskStore::open(written.options);
     Feed feed;

@@ -91,7 +91,7 @@ TEST(DiskStore, GivesBackEveryPollBitForBitFromQueueChunkAndMergedChunk) {
   const Folder folder;
   Disk disk(folder);
   Feed feed;
-  disk.run(feed, 300);  // four minutes are merged, the last chunks are small
+  disk.run(feed, 300);   // four minutes are merged, the last chunks are small
   disk.run(feed, 7, 0);  // and some wait
   const DiskState state = disk.store->state();
   EXPECT_EQ(state.health, DiskHealth::ok) << state.text;
@@ -314,9 +314,7 @@ TEST(DiskStore, TwoStoresOnOneFileAreRefused) {
 TEST(DiskStore, AForeignDatabaseIsLeftAlone) {
   const Folder folder;
   const std::string path = folder.file("history.db");
-  {
-    Disk disk(folder);
-  }
+  { Disk disk(folder); }
   // Its application id says that it is something else's.
   std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
   file.seekp(68);

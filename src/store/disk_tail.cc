@@ -46,8 +46,7 @@ bool Tail::append(std::string_view name, const CatalogPtr& catalog, const Frame&
     ++dropped_;
     return false;
   };
-  if (catalog == nullptr || frame.values.size() != catalog->series.size() ||
-      frame.states.size() != frame.values.size())
+  if (catalog == nullptr || frame.values.size() != catalog->series.size() || frame.states.size() != frame.values.size())
     return drop();
   auto found = std::find_if(sources_.begin(), sources_.end(), [&](const auto& one) { return one->name == name; });
   if (found == sources_.end()) {

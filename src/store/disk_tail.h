@@ -1,9 +1,8 @@
 // The rows that are not on the disk yet, in the order in which they came: the queue to the writer, and the end of the
 // history for whoever reads it.
 //
-// Bounded in rows and bytes; when it is full the oldest row goes and is counted. Frames are recycled, so between changes
-// of catalogs nothing is allocated once as many rows have waited as ever do.
-// Threads: any (one short lock).
+// Bounded in rows and bytes; when it is full the oldest row goes and is counted. Frames are recycled, so between
+// changes of catalogs nothing is allocated once as many rows have waited as ever do. Threads: any (one short lock).
 #pragma once
 
 #include <cstdint>
@@ -47,8 +46,8 @@ class Tail {
   // True: so much waits that the writer should not wait for its hour.
   bool append(std::string_view source, const CatalogPtr& catalog, const Frame& frame);
 
-  // Rows with numbers in (after, after + limit], oldest first; false: the row after `after` is no longer here, or `after`
-  // lies before the first.
+  // Rows with numbers in (after, after + limit], oldest first; false: the row after `after` is no longer here, or
+  // `after` lies before the first.
   bool copy(uint64_t after, size_t limit, std::vector<TailRow>& out) const;
   // All of them.
   void copy(std::vector<TailRow>& out) const;

@@ -10,7 +10,7 @@
 namespace accelmon::store {
 namespace {
 
-constexpr size_t kMostAtOnce = 4096;  // chunks that one look takes up
+constexpr size_t kMostAtOnce = 4096;   // chunks that one look takes up
 constexpr Nanos kGrace = 5 * kSecond;  // after the end of a span, for rows that are still on their way
 
 void describe(ChunkRow& row, const std::vector<RowTimes>& rows) {
@@ -176,9 +176,9 @@ Status DiskWriter::merge_group(Database& database, std::mutex& file_lock, std::s
       Result<ChunkHead> head = bytes ? decode_head(*bytes, checksum) : fail(bytes.error());
       Status status = head ? Status() : head.error();
       if (head) piece.head = std::move(*head);
-      if (status.ok() && (catalog == nullptr || piece.head.catalog != hash || piece.head.tier != tier ||
-                          piece.head.columns != (tier == 0 ? 1 : 3) * catalog->column_count ||
-                          piece.head.rows.size() != row.rows))
+      if (status.ok() &&
+          (catalog == nullptr || piece.head.catalog != hash || piece.head.tier != tier ||
+           piece.head.columns != (tier == 0 ? 1 : 3) * catalog->column_count || piece.head.rows.size() != row.rows))
         status = {Code::invalid, "a chunk of the history is damaged: its row, head and catalog differ"};
       Result<std::vector<Sheet>> sheets = database.sheets(row.id);
       if (!sheets) return sheets.error();
@@ -214,7 +214,8 @@ Status DiskWriter::merge_group(Database& database, std::mutex& file_lock, std::s
   };
   std::vector<Output> outputs(1);
   Output& same = outputs[0];
-  same.head = {.tier = tier, .source = pieces[0].head.source, .catalog = hash, .columns = pieces[0].head.columns, .rows = {}};
+  same.head = {
+      .tier = tier, .source = pieces[0].head.source, .catalog = hash, .columns = pieces[0].head.columns, .rows = {}};
   for (const Piece& piece : pieces)
     same.head.rows.insert(same.head.rows.end(), piece.head.rows.begin(), piece.head.rows.end());
   same.chunk.row.span = rows[0].span;
@@ -227,7 +228,11 @@ Status DiskWriter::merge_group(Database& database, std::mutex& file_lock, std::s
     for (uint8_t coarse = 1; coarse < 3; ++coarse) {
       Output output;
       output.spans = segments(walls, kTierSteps[coarse]);
-      output.head = {.tier = coarse, .source = pieces[0].head.source, .catalog = hash, .columns = 3 * catalog->column_count, .rows = {}};
+      output.head = {.tier = coarse,
+                     .source = pieces[0].head.source,
+                     .catalog = hash,
+                     .columns = 3 * catalog->column_count,
+                     .rows = {}};
       for (const Segment& span : output.spans) {
         const RowTimes& last = outputs[0].head.rows[span.end - 1];
         output.head.rows.push_back({.seq = last.seq, .wall = last.wall, .monotonic = last.monotonic});
@@ -262,7 +267,8 @@ Status DiskWriter::merge_group(Database& database, std::mutex& file_lock, std::s
       if (!decoder.start(piece.columns[c], n) ||
           !decoder.next(std::span(values).subspan(at, n), std::span(states).subspan(at, n))) {
         ++damaged_;
-        log(LogLevel::warn, "store", "a span of the history is damaged: a column of it cannot be read; its rows are lost");
+        log(LogLevel::warn, "store",
+            "a span of the history is damaged: a column of it cannot be read; its rows are lost");
         return remove(database, file_lock, rows);
       }
       at += n;

@@ -1,9 +1,8 @@
-// What the store's thread does to the file: writes rows as small chunks, makes large ones and coarser tiers of them, and
-// lets the oldest go.
+// What the store's thread does to the file: writes rows as small chunks, makes large ones and coarser tiers of them,
+// and lets the oldest go.
 //
-// Each step is a transaction: a crash undoes one and tears none. A large chunk comes with its rows in the next tiers, so
-// that these are there exactly when it is.
-// Threads: one at a time, under the file's lock for each call that says so.
+// Each step is a transaction: a crash undoes one and tears none. A large chunk comes with its rows in the next tiers,
+// so that these are there exactly when it is. Threads: one at a time, under the file's lock for each call that says so.
 #pragma once
 
 #include <array>
@@ -46,7 +45,9 @@ class DiskWriter {
   void forget() { catalogs_.clear(); }
 
   uint64_t damaged() const { return damaged_; }
-  Nanos span_of(uint8_t tier) const { return tier == 0 ? options_.chunk : tier == 1 ? 14'400 * kSecond : 86'400 * kSecond; }
+  Nanos span_of(uint8_t tier) const {
+    return tier == 0 ? options_.chunk : tier == 1 ? 14'400 * kSecond : 86'400 * kSecond;
+  }
 
  private:
   struct Encoded {

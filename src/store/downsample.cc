@@ -66,9 +66,8 @@ void downsample(std::span<const double> values, std::span<const State> states, s
     }
     out.minimum[s] = minimum;
     out.maximum[s] = maximum;
-    out.mean[s] = minimum == maximum
-                      ? minimum
-                      : rounded_mean(sum / static_cast<double>(count), minimum, maximum, metric);
+    out.mean[s] =
+        minimum == maximum ? minimum : rounded_mean(sum / static_cast<double>(count), minimum, maximum, metric);
   }
 }
 

@@ -1,7 +1,7 @@
-// From every poll to spans of 10 s and 1 min: minimum, mean, maximum of gauges; the last of counters and of gauges without
-// an upper bound. Spans are aligned to wall time; a row is stamped with the last poll in it. A mean is rounded to a tenth
-// of the driver's resolution (bytes and rates to whole ones, shares to a millionth), which keeps it a short decimal and
-// costs nothing that was ever known.
+// From every poll to spans of 10 s and 1 min: minimum, mean, maximum of gauges; the last of counters and of gauges
+// without an upper bound. Spans are aligned to wall time; a row is stamped with the last poll in it. A mean is rounded
+// to a tenth of the driver's resolution (bytes and rates to whole ones, shares to a millionth), which keeps it a short
+// decimal and costs nothing that was ever known.
 //
 // Threads: pure functions.
 #pragma once
@@ -39,7 +39,8 @@ struct CoarseColumn {
   std::vector<double> maximum;
   std::vector<State> states;
 };
-// One column's rows as those of the segments; a span is `ok` when any poll in it is. No metric: one that is unknown here.
+// One column's rows as those of the segments; a span is `ok` when any poll in it is. No metric: one that is unknown
+// here.
 void downsample(std::span<const double> values, std::span<const State> states, std::span<const Segment> segments,
                 const MetricInfo* metric, CoarseColumn& out);
 

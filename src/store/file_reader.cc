@@ -123,10 +123,11 @@ Status FileReader::rows(uint64_t after, uint64_t through, Nanos from, Nanos to, 
       return {};
     }
     for (const ChunkRow& row : *rows) {
-      const auto known = std::find_if(open.begin(), open.end(),
-                                      [&](const auto& one) { return one != nullptr && one->id == row.id; });
+      const auto known =
+          std::find_if(open.begin(), open.end(), [&](const auto& one) { return one != nullptr && one->id == row.id; });
       // Rows that were passed already cannot be read again from there (a cursor that was rewound).
-      if (known != open.end() && ((*known)->next_row == 0 || (*known)->head.rows[(*known)->next_row - 1].seq <= after)) {
+      if (known != open.end() &&
+          ((*known)->next_row == 0 || (*known)->head.rows[(*known)->next_row - 1].seq <= after)) {
         wanted.push_back(std::move(*known));
         continue;
       }
@@ -310,12 +311,12 @@ Result<StoreRange> FileReader::query(std::string_view source, std::string_view k
     if (!last && coarse.size() > max_points) continue;
 
     const auto earlier = [](const SamplePoint& a, const SamplePoint& b) { return a.wall < b.wall; };
-    if (!std::is_sorted(coarse.begin(), coarse.end(), earlier))
-      std::stable_sort(coarse.begin(), coarse.end(), earlier);
+    if (!std::is_sorted(coarse.begin(), coarse.end(), earlier)) std::stable_sort(coarse.begin(), coarse.end(), earlier);
     range.step = step;
     range.points.reserve(coarse.size());
     for (const SamplePoint& point : coarse)
-      range.points.push_back({.wall = point.wall, .minimum = point.minimum, .mean = point.mean, .maximum = point.maximum});
+      range.points.push_back(
+          {.wall = point.wall, .minimum = point.minimum, .mean = point.mean, .maximum = point.maximum});
     return range;
   }
   return range;

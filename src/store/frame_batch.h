@@ -27,8 +27,8 @@ class FrameBatch {
  private:
   friend class BatchBuilder;
   std::vector<std::unique_ptr<Frame>> owned_;
-  std::vector<Recycled<Frame>> shared_;           // of the polls that are not on the disk yet
-  std::deque<std::string> names_;                 // never moves its elements
+  std::vector<Recycled<Frame>> shared_;  // of the polls that are not on the disk yet
+  std::deque<std::string> names_;        // never moves its elements
   std::deque<std::vector<const Frame*>> frames_of_;
   std::vector<FrameRun> runs_;
   size_t frames_ = 0;

@@ -1,10 +1,9 @@
 // An adaptive binary range coder: bits and how probable each was, to bytes and back.
 //
-// Each binary decision has a Bit of its own that learns how often it was 1; what is expected costs next to nothing, and no
-// block sizes or tables are needed. Carries as in LZMA. A Bit learns fast at first (its first decisions count most) and
-// slowly later. The encoder drops trailing zero bytes; the decoder reads zeros past its end, so that it never fails: that
-// the bytes are whole is for the caller's checksum to say.
-// Threads: values. Cost: about 4 ns a decision.
+// Each binary decision has a Bit of its own that learns how often it was 1; what is expected costs next to nothing, and
+// no block sizes or tables are needed. Carries as in LZMA. A Bit learns fast at first (its first decisions count most)
+// and slowly later. The encoder drops trailing zero bytes; the decoder reads zeros past its end, so that it never
+// fails: that the bytes are whole is for the caller's checksum to say. Threads: values. Cost: about 4 ns a decision.
 #pragma once
 
 #include <cstddef>
