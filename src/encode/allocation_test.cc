@@ -89,6 +89,8 @@ TEST(Allocation, NoneOfRemoteWriteButSnappysOwn) {
     EXPECT_GT(requests, 2000u) << "more than one a batch, and metadata";
     EXPECT_LE(allocated, requests) << "its table of matches, one a request";
   }
+}
+
 TEST(Allocation, NoneInLineEncoders) {
   const Snapshot snapshot = for_test::whole_table();
   const for_test::Runs runs(snapshot, 1772366400 * kSecond);

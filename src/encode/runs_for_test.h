@@ -3,10 +3,8 @@
 
 #include <deque>
 #include <memory>
+#include <limits>
 #include <string>
-// Snapshots of snapshot_for_test.h as what encoders of pushes read.
-#pragma once
-
 #include <vector>
 
 #include "encode/snapshot_for_test.h"

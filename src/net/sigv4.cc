@@ -7,7 +7,9 @@
 #include <array>
 #include <ctime>
 #include <map>
+#include <memory>
 
+#include "base/dynamic_library.h"
 #include "base/text.h"
 
 namespace accelmon {
@@ -27,17 +29,46 @@ std::string hex(const Digest& digest) {
   return out;
 }
 
+// libcrypto, opened when the first request is signed: an agent that signs nothing does not carry its 5 MiB.
+struct Crypto {
+  DynamicLibrary file;
+  decltype(&::SHA256) sha256 = nullptr;
+  decltype(&::HMAC) hmac = nullptr;
+  decltype(&::EVP_sha256) algorithm = nullptr;
+};
+
+const Crypto* crypto() {
+  static const Crypto* const loaded = []() -> const Crypto* {
+    auto fresh = std::make_unique<Crypto>();
+    for (const char* name : {"libcrypto.so.3", "libcrypto.so.1.1"}) {
+      Result<DynamicLibrary> file = DynamicLibrary::open(name);
+      if (!file) continue;
+      fresh->sha256 = file->symbol<decltype(::SHA256)>("SHA256");
+      fresh->hmac = file->symbol<decltype(::HMAC)>("HMAC");
+      fresh->algorithm = file->symbol<decltype(::EVP_sha256)>("EVP_sha256");
+      if (fresh->sha256 == nullptr || fresh->hmac == nullptr || fresh->algorithm == nullptr) continue;
+      fresh->file = std::move(*file);
+      return fresh.release();  // kept: it cannot be unloaded safely
+    }
+    return nullptr;
+  }();
+  return loaded;
+}
+
+// Only after sigv4_available().
 Digest sha256(std::string_view text) {
   Digest digest{};
-  ::SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
+  if (const Crypto* library = crypto())
+    library->sha256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
   return digest;
 }
 
 Digest hmac(std::string_view key, std::string_view text) {
   Digest digest{};
   unsigned length = 0;
-  ::HMAC(::EVP_sha256(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(text.data()),
-         text.size(), digest.data(), &length);
+  if (const Crypto* library = crypto())
+    library->hmac(library->algorithm(), key.data(), static_cast<int>(key.size()),
+                  reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data(), &length);
   return digest;
 }
 
@@ -172,6 +203,11 @@ std::string credential_scope(const SigV4Scope& scope) {
 }
 
 }  // namespace
+
+Status sigv4_available() {
+  if (crypto() != nullptr) return {};
+  return {Code::absent, "requests to AWS are signed with libcrypto, which cannot be loaded: install the package libssl3"};
+}
 
 std::string sigv4_time(Nanos wall) {
   const std::time_t seconds = wall / kSecond;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/status.h"
 #include "net/secret.h"
 
 namespace accelmon {
@@ -40,6 +41,9 @@ struct SigV4Scope {
   bool body_header = false;    // adds X-Amz-Content-Sha256
   bool sign_token = true;      // false: the token is added behind the signature, as a few services want
 };
+
+// Whether the library is there that signatures are made with. absent: with what to install; signatures are then wrong.
+Status sigv4_available();
 
 // The headers to add to the request: X-Amz-Date, X-Amz-Security-Token where there is one, Authorization. They hold
 // secrets of a few minutes or hours: never log them.

@@ -1,0 +1,51 @@
+// What destinations that are spoken to over HTTP have in common: the client, who we are to it, and what its answers mean.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "encode/exposition.h"
+#include "exporters/destination.h"
+#include "net/push_client.h"
+
+namespace accelmon {
+
+class HttpDestination {
+ public:
+  // Reads url, headers, timeout, compression, the files of certificates and of passwords, and opens the client.
+  // `defaults`: the header that says what a body is, and others.
+  static Result<HttpDestination> make(const ExporterSettings& settings, const Identity& identity,
+                                      std::vector<std::string> defaults, std::string_view example_url);
+
+  // Posts `body`. The verdict is that of the status alone; `reply` is the answer, where there was one.
+  Sent post(std::string_view body, PushReply& reply);
+  void interrupt() { client_->interrupt(); }
+  const std::string& url() const { return url_; }
+  // The URL without what may be secret: user, password and query.
+  std::string shown() const;
+  void set_header(std::string_view name, std::string_view value);
+  bool gzip = false;   // compress bodies
+  bool http2 = false;  // gRPC
+  std::string path;    // in place of the URL's own; empty: that
+
+ private:
+  HttpDestination() = default;
+  // Passwords and tokens lie in files, which are read for every request: they may be renewed at any time.
+  Status authorize(std::vector<std::string>& headers) const;
+
+  std::string name_, url_, unix_socket_;
+  std::vector<std::string> headers_;
+  std::string username_, password_file_, token_file_;
+  Nanos timeout_ = 10 * kSecond;
+  std::unique_ptr<PushClient> client_;
+  std::unique_ptr<GzipEncoder> compressor_;
+  std::string compressed_;
+};
+
+// The keys of the configuration that HttpDestination reads.
+#define ACCELMON_HTTP_KEYS \
+  "url headers timeout username password_file bearer_token_file ca_file cert_file key_file verify unix_socket"
+
+}  // namespace accelmon

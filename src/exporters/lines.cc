@@ -1,0 +1,239 @@
+// Destinations that take lines of text: Graphite, StatsD, InfluxDB, files of JSON.
+#include <algorithm>
+
+#include "base/text.h"
+#include "encode/graphite.h"
+#include "encode/influx.h"
+#include "encode/json_lines.h"
+#include "encode/statsd.h"
+#include "exporters/destinations.h"
+#include "exporters/http.h"
+#include "exporters/wire.h"
+
+namespace accelmon {
+namespace {
+
+size_t samples_of(std::span<const FrameRun> batch) {
+  size_t samples = 0;
+  for (const FrameRun& run : batch)
+    for (const Frame* frame : run.frames)
+      samples += static_cast<size_t>(std::count(frame->states.begin(), frame->states.end(), State::ok));
+  return samples;
+}
+
+// Labels that the user wants on everything; `host` among them unless it is there already.
+Result<ConstantLabels> labels_with_host(const ExporterSettings& settings, const Identity& identity) {
+  auto labels = settings.pairs("labels");
+  if (!labels) return fail(labels.error());
+  if (std::none_of(labels->begin(), labels->end(), [](const auto& one) { return one.first == "host"; }))
+    labels->emplace_back("host", identity.hostname);
+  Result<ConstantLabels> checked = constant_labels(std::move(*labels));
+  if (!checked) return fail(settings.wrong("labels", checked.error().message()));
+  return checked;
+}
+
+// "accelmon.HOST", with a host's dots out of the way.
+std::string prefix_with_host(const ExporterSettings& settings, const Identity& identity) {
+  std::string host = identity.hostname;
+  std::replace(host.begin(), host.end(), '.', '_');
+  return settings.text("prefix", "accelmon." + host);
+}
+
+Sent outcome(const Status& status, uint64_t samples, size_t bytes) {
+  Sent sent;
+  sent.samples = samples;
+  sent.bytes = bytes;
+  if (!status.ok()) {
+    sent.verdict = Sent::Verdict::later;
+    sent.message = status.message();
+  }
+  return sent;
+}
+
+// One text for the whole batch.
+class TextDestination : public Destination {
+ public:
+  void begin(std::span<const FrameRun> batch) override {
+    text_.clear();
+    encode(batch, text_);
+    samples_ = samples_of(batch);
+    pending_ = !text_.empty();
+  }
+  bool next() override { return std::exchange(pending_, false); }
+  void commit() override {}
+
+ protected:
+  virtual void encode(std::span<const FrameRun> batch, std::string& text) = 0;
+  std::string text_;
+  uint64_t samples_ = 0;
+
+ private:
+  bool pending_ = false;
+};
+
+class GraphiteDestination final : public TextDestination {
+ public:
+  GraphiteDestination(Wire wire, GraphiteOptions options) : wire_(std::move(wire)), encoder_(std::move(options)) {}
+  Sent send() override {
+    if (!wire_.datagrams()) return outcome(wire_.send(text_), samples_, text_.size());
+    // Whole lines, as many as a packet carries.
+    constexpr size_t kPacket = 1432;
+    for (std::string_view rest = text_; !rest.empty();) {
+      size_t end = rest.size();
+      if (end > kPacket) {
+        end = rest.rfind('\n', kPacket - 1);
+        end = end == std::string_view::npos ? std::min(rest.find('\n') + 1, rest.size()) : end + 1;
+      }
+      if (const Status status = wire_.send(rest.substr(0, end)); !status.ok()) return outcome(status, samples_, 0);
+      rest.remove_prefix(end);
+    }
+    return outcome({}, samples_, text_.size());
+  }
+  void interrupt() override { wire_.interrupt(); }
+
+ private:
+  void encode(std::span<const FrameRun> batch, std::string& text) override { encoder_.encode(batch, text); }
+  Wire wire_;
+  GraphiteEncoder encoder_;
+};
+
+class InfluxDestination final : public TextDestination {
+ public:
+  InfluxDestination(HttpDestination http, InfluxOptions options)
+      : http_(std::move(http)), encoder_(std::move(options)) {}
+  Sent send() override {
+    PushReply reply;
+    Sent sent = http_.post(text_, reply);
+    sent.samples = samples_;
+    // InfluxDB stores what it can of a batch and answers 400 for the rest.
+    if (reply.status == 400 && reply.body.find("partial write") != std::string::npos) {
+      sent.verdict = Sent::Verdict::delivered;
+      const size_t at = reply.body.find("dropped=");
+      sent.rejected =
+          at == std::string::npos
+              ? 1
+              : parse_u64(std::string_view(reply.body)
+                              .substr(at + 8, reply.body.find_first_not_of("0123456789", at + 8) - at - 8))
+                    .value_or(1);
+    }
+    return sent;
+  }
+  void interrupt() override { http_.interrupt(); }
+
+ private:
+  void encode(std::span<const FrameRun> batch, std::string& text) override { encoder_.encode(batch, text); }
+  HttpDestination http_;
+  InfluxEncoder encoder_;
+};
+
+class FileDestination final : public TextDestination {
+ public:
+  FileDestination(RotatingFile file, JsonLinesOptions options)
+      : file_(std::move(file)), encoder_(std::move(options)) {}
+  Sent send() override { return outcome(file_.append(text_), samples_, text_.size()); }
+  void interrupt() override {}
+
+ private:
+  void encode(std::span<const FrameRun> batch, std::string& text) override { encoder_.encode(batch, text); }
+  RotatingFile file_;
+  JsonLinesEncoder encoder_;
+};
+
+class StatsdDestination final : public Destination {
+ public:
+  StatsdDestination(Wire wire, StatsdOptions options) : wire_(std::move(wire)), encoder_(std::move(options)) {}
+  void begin(std::span<const FrameRun> batch) override {
+    encoder_.encode(batch, datagrams_);
+    samples_ = samples_of(batch);
+    pending_ = datagrams_.size() > 0;
+    done_ = 0;
+  }
+  bool next() override { return std::exchange(pending_, false); }
+  Sent send() override {
+    size_t bytes = 0;
+    // Those that are gone are gone: counters would count twice.
+    for (; done_ < datagrams_.size(); ++done_) {
+      if (const Status status = wire_.send(datagrams_[done_]); !status.ok()) return outcome(status, samples_, 0);
+      bytes += datagrams_[done_].size();
+    }
+    return outcome({}, samples_, bytes);
+  }
+  void commit() override {}
+  void interrupt() override { wire_.interrupt(); }
+
+ private:
+  Wire wire_;
+  StatsdEncoder encoder_;
+  Datagrams datagrams_;
+  size_t done_ = 0;
+  uint64_t samples_ = 0;
+  bool pending_ = false;
+};
+
+Result<Wire> wire_of(const ExporterSettings& settings, std::string_view standard, bool datagrams, std::string& where) {
+  where = settings.text("address", standard);
+  Result<Wire> wire = Wire::parse(where, datagrams, settings.duration("timeout", 10 * kSecond));
+  if (!wire) return fail(settings.wrong("address", wire.error().message()));
+  return wire;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Destination>> make_graphite(const ExporterSettings& settings, const Identity& identity,
+                                                   std::string& where) {
+  Result<Wire> wire = wire_of(settings, "127.0.0.1:2003", false, where);
+  if (!wire) return fail(wire.error());
+  const auto labels = labels_with_host(settings, identity);
+  if (!labels) return fail(labels.error());
+  GraphiteOptions options;
+  options.tags = settings.flag("tags", false);
+  options.prefix = prefix_with_host(settings, identity);
+  options.by_index = settings.flag("by_index", false);
+  options.labels = *labels;
+  return std::make_unique<GraphiteDestination>(std::move(*wire), std::move(options));
+}
+
+Result<std::unique_ptr<Destination>> make_statsd(const ExporterSettings& settings, const Identity& identity,
+                                                 std::string& where) {
+  Result<Wire> wire = wire_of(settings, "127.0.0.1:8125", true, where);
+  if (!wire) return fail(wire.error());
+  if (!wire->datagrams()) return fail(settings.wrong("address", "is for TCP; StatsD is spoken over UDP or unix:"));
+  const auto labels = labels_with_host(settings, identity);
+  if (!labels) return fail(labels.error());
+  StatsdOptions options;
+  options.tags = settings.flag("tags", false);
+  options.prefix = prefix_with_host(settings, identity);
+  options.by_index = settings.flag("by_index", false);
+  options.labels = *labels;
+  if (where.starts_with("unix:")) options.max_bytes = 8192;
+  return std::make_unique<StatsdDestination>(std::move(*wire), std::move(options));
+}
+
+Result<std::unique_ptr<Destination>> make_influx(const ExporterSettings& settings, const Identity& identity,
+                                                 std::string& where) {
+  const auto labels = labels_with_host(settings, identity);
+  if (!labels) return fail(labels.error());
+  InfluxOptions options;
+  options.measurement = settings.text("measurement", "accelmon");
+  options.labels = *labels;
+  Result<HttpDestination> http = HttpDestination::make(settings, identity, {"Content-Type: text/plain; charset=utf-8"},
+                                                       "http://127.0.0.1:8086/write?db=accelmon");
+  if (!http) return fail(http.error());
+  http->gzip = settings.flag("gzip", true);
+  where = http->shown();
+  return std::make_unique<InfluxDestination>(std::move(*http), std::move(options));
+}
+
+Result<std::unique_ptr<Destination>> make_json_lines(const ExporterSettings& settings, const Identity& identity,
+                                                     std::string& where) {
+  Result<std::string> path = settings.needed("path", "/var/log/accelmon/metrics.jsonl");
+  if (!path) return fail(path.error());
+  const auto labels = labels_with_host(settings, identity);
+  if (!labels) return fail(labels.error());
+  where = *path;
+  return std::make_unique<FileDestination>(
+      RotatingFile(*path, settings.number("max_bytes", 64u << 20), static_cast<unsigned>(settings.number("keep", 4))),
+      JsonLinesOptions{*labels});
+}
+
+}  // namespace accelmon

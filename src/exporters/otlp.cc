@@ -1,0 +1,187 @@
+// OTLP: over HTTP as protobuf or JSON, and over gRPC.
+#include "exporters/destinations.h"
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "encode/otlp.h"
+#include "exporters/http.h"
+
+namespace accelmon {
+namespace {
+
+constexpr std::string_view kGrpcPath = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+
+// gRPC's codes that mean "not now" (OTLP's specification); resource_exhausted (8) only where it says when.
+bool retryable(uint64_t code) {
+  return code == 1 || code == 4 || code == 10 || code == 11 || code == 14 || code == 15;
+}
+// Nobody is there who knows us: unimplemented, permission_denied, unauthenticated.
+bool for_somebody_to_mend(uint64_t code) {
+  return code == 12 || code == 7 || code == 16;
+}
+
+class OtlpDestination final : public Destination {
+ public:
+  OtlpDestination(HttpDestination http, OtlpOptions options, bool grpc)
+      : http_(std::move(http)), encoder_(options), form_(options.form), grpc_(grpc) {}
+
+  void begin(std::span<const FrameRun> batch) override {
+    const std::string_view message = encoder_.encode(batch);
+    pending_ = !message.empty();
+    if (!grpc_) {
+      body_ = message;
+      return;
+    }
+    // One message: not compressed, its length in network order.
+    framed_.clear();
+    framed_.push_back('\0');
+    const auto size = static_cast<uint32_t>(message.size());
+    for (const int shift : {24, 16, 8, 0}) framed_.push_back(static_cast<char>(size >> shift & 0xffu));
+    framed_.append(message);
+    body_ = framed_;
+  }
+  bool next() override { return std::exchange(pending_, false); }
+
+  Sent send() override {
+    PushReply reply;
+    Sent sent = http_.post(body_, reply);
+    sent.samples = encoder_.points();
+    if (grpc_) {
+      judge_grpc(reply, sent);
+      return sent;
+    }
+    if (reply.status == 0) return sent;
+    // An answer is in the form that its own header says; ours where it says nothing.
+    const std::string_view type = reply.header("content-type");
+    const OtlpForm form = type.starts_with("application/json")         ? OtlpForm::json
+                          : type.starts_with("application/x-protobuf") ? OtlpForm::protobuf
+                                                                       : form_;
+    if (sent.verdict == Sent::Verdict::delivered) {
+      if (const Result<OtlpAnswer> answer = decode_otlp_answer(reply.body, form)) note(*answer, sent);
+      return sent;
+    }
+    if (const Result<RpcStatus> status = decode_rpc_status(reply.body, form); status && !status->message.empty()) {
+      sent.message = "HTTP " + std::to_string(reply.status) + ": " + status->message;
+      if (sent.retry_after == 0) sent.retry_after = status->retry_after.value_or(0);
+    }
+    return sent;
+  }
+
+  void commit() override { encoder_.commit(); }
+  void interrupt() override { http_.interrupt(); }
+
+ private:
+  static void note(const OtlpAnswer& answer, Sent& sent) {
+    sent.rejected = static_cast<uint64_t>(std::max<int64_t>(answer.rejected_points, 0));
+    if (sent.rejected > 0) sent.message = std::to_string(sent.rejected) + " points were rejected: " + answer.message;
+  }
+
+  void judge_grpc(const PushReply& reply, Sent& sent) const {
+    using Verdict = Sent::Verdict;
+    if (reply.status == 0) return;  // not reached
+    const std::string_view code_text = reply.header("grpc-status");
+    const auto code = parse_u64(code_text);
+    if (!code) {
+      if (sent.verdict == Verdict::delivered) {
+        sent.verdict = Verdict::later;
+        sent.message = "the answer has no grpc-status: is this a gRPC server?";
+      }
+      return;
+    }
+    if (*code == 0) {
+      sent.verdict = Verdict::delivered;
+      sent.message.clear();
+      // One message behind five bytes.
+      if (reply.body.size() > 5 && reply.body[0] == '\0')
+        if (const Result<OtlpAnswer> answer =
+                decode_otlp_answer(std::string_view(reply.body).substr(5), OtlpForm::protobuf))
+          note(*answer, sent);
+      return;
+    }
+    sent.message = "gRPC status " + std::to_string(*code) + ": " + printable(reply.header("grpc-message"), 200);
+    std::optional<Nanos> after;
+    if (const std::string_view details = reply.header("grpc-status-details-bin"); !details.empty())
+      if (const auto bytes = from_base64(details))
+        if (const Result<RpcStatus> status = decode_rpc_status(*bytes, OtlpForm::protobuf)) after = status->retry_after;
+    sent.retry_after = std::max(sent.retry_after, after.value_or(0));
+    const bool not_now = retryable(*code) || for_somebody_to_mend(*code) || (*code == 8 && after);
+    sent.verdict = not_now ? Verdict::later : *code == 2 || *code == 13 ? Verdict::failed : Verdict::refused;
+  }
+
+  // gRPC's binary headers; the padding may be missing.
+  static std::optional<std::string> from_base64(std::string_view text) {
+    std::string out;
+    uint32_t group = 0;
+    int bits = 0;
+    for (const char c : text) {
+      if (c == '=') break;
+      const int digit = c >= 'A' && c <= 'Z'   ? c - 'A'
+                        : c >= 'a' && c <= 'z' ? c - 'a' + 26
+                        : c >= '0' && c <= '9' ? c - '0' + 52
+                        : c == '+' || c == '-' ? 62
+                        : c == '/' || c == '_' ? 63
+                                               : -1;
+      if (digit < 0) return std::nullopt;
+      group = (group << 6 | static_cast<uint32_t>(digit)) & 0xffffffu;
+      bits += 6;
+      if (bits >= 8) {
+        bits -= 8;
+        out.push_back(static_cast<char>(group >> bits & 0xffu));
+      }
+    }
+    return out;
+  }
+
+  HttpDestination http_;
+  OtlpEncoder encoder_;
+  OtlpForm form_;
+  bool grpc_;
+  bool pending_ = false;
+  std::string_view body_;
+  std::string framed_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Destination>> make_otlp(const ExporterSettings& settings, const Identity& identity,
+                                               std::string& where) {
+  const Result<std::string> protocol = settings.word("protocol", {"http/protobuf", "http/json", "grpc"});
+  if (!protocol) return fail(protocol.error());
+  const Result<std::string> temporality = settings.word("temporality", {"cumulative", "delta"});
+  if (!temporality) return fail(temporality.error());
+  const auto resource = settings.pairs("labels");
+  if (!resource) return fail(resource.error());
+  const bool grpc = *protocol == "grpc";
+  OtlpOptions options;
+  options.form = *protocol == "http/json" ? OtlpForm::json : OtlpForm::protobuf;
+  options.temporality = *temporality == "delta" ? OtlpTemporality::delta : OtlpTemporality::cumulative;
+  options.resource = {{"service.name", "accelmon"},
+                      {"service.instance.id", identity.hostname},
+                      {"service.version", identity.version},
+                      {"host.name", identity.hostname},
+                      {"host.id", identity.host_id},
+                      {"os.type", "linux"}};
+  for (const auto& [key, value] : *resource) {
+    const auto known = std::find_if(options.resource.begin(), options.resource.end(),
+                                    [&, &wanted = key](const auto& one) { return one.first == wanted; });
+    if (known != options.resource.end())
+      known->second = value;
+    else
+      options.resource.emplace_back(key, value);
+  }
+  std::vector<std::string> headers{"Content-Type: " +
+                                   (grpc ? std::string("application/grpc") : std::string(content_type(options.form)))};
+  if (grpc) headers.emplace_back("TE: trailers");
+  Result<HttpDestination> http =
+      HttpDestination::make(settings, identity, std::move(headers),
+                            grpc ? "http://127.0.0.1:4317" : "http://127.0.0.1:4318/v1/metrics");
+  if (!http) return fail(http.error());
+  http->gzip = !grpc && settings.flag("gzip", true);
+  http->http2 = grpc;
+  if (grpc) http->path = kGrpcPath;
+  where = http->shown();
+  return std::make_unique<OtlpDestination>(std::move(*http), std::move(options), grpc);
+}
+
+}  // namespace accelmon

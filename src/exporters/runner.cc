@@ -1,0 +1,207 @@
+#include "exporters/runner.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+
+#include "base/log.h"
+#include "base/text.h"
+
+namespace accelmon {
+namespace {
+
+constexpr unsigned kMostTries = 10;    // of a request at which the far end itself fails
+constexpr unsigned kMostRestarts = 16; // of a batch: pieces halve
+constexpr size_t kMostPolls = 4096;
+constexpr size_t kMostMessage = 300;
+
+size_t series_of(std::span<const FrameRun> runs) {
+  size_t samples = 0;
+  for (const FrameRun& run : runs) samples += run.catalog->series.size() * run.frames.size();
+  return samples;
+}
+
+}  // namespace
+
+std::string_view to_string(ExporterHealth health) {
+  constexpr std::string_view kNames[kExporterHealths] = {"starting", "ok", "waiting", "refused", "failed"};
+  return kNames[static_cast<size_t>(health)];
+}
+
+std::unique_ptr<Runner> Runner::failed(RunnerOptions options, std::string why) {
+  std::unique_ptr<Runner> runner(new Runner(std::move(options)));
+  runner->state_.name = runner->options_.name;
+  runner->state_.type = runner->options_.type;
+  runner->state_.where = runner->options_.where;
+  runner->state_.health = ExporterHealth::failed;
+  runner->state_.message = std::move(why);
+  return runner;
+}
+
+Runner::Runner(RunnerOptions options, std::unique_ptr<Destination> destination, std::unique_ptr<FeedCursor> cursor,
+               Selection selection)
+    : options_(std::move(options)),
+      destination_(std::move(destination)),
+      cursor_(std::move(cursor)),
+      selection_(std::move(selection)),
+      chance_(static_cast<uint64_t>(real_clock().monotonic()) | 1) {
+  state_.name = options_.name;
+  state_.type = options_.type;
+  state_.where = options_.where;
+}
+
+Runner::~Runner() {
+  stop();
+}
+
+void Runner::start() {
+  if (!destination_ || thread_.joinable()) return;
+  // Signals are the main thread's.
+  sigset_t all, before;
+  sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread([this] { run(); });
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  ::pthread_setname_np(thread_.native_handle(), ("push " + options_.name).substr(0, 15).c_str());
+}
+
+void Runner::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+ExporterState Runner::state() const {
+  const std::lock_guard lock(mutex_);
+  return state_;
+}
+
+bool Runner::pause(Nanos span) {
+  std::unique_lock lock(mutex_);
+  return !wake_.wait_for(lock, std::chrono::nanoseconds(span), [&] { return stopping_; });
+}
+
+void Runner::run() {
+  // The turns keep to a grid of wall time, a moment behind it, so that the polls of an interval are all there.
+  const Nanos behind_the_grid = std::min<Nanos>(options_.interval / 4, 250 * kMillisecond);
+  bool going = true;
+  while (going) {
+    const Nanos now = real_clock().wall() - behind_the_grid;
+    going = pause(options_.interval - now % options_.interval);
+    // The last turn takes what is there; what does not get through waits for the next start, if there is a history.
+    if (!turn()) going = false;
+  }
+}
+
+bool Runner::turn() {
+  for (;;) {
+    Result<FrameBatch> batch = cursor_->read(most_polls_);
+    const uint64_t behind = batch ? cursor_->behind() : 0;
+    {
+      const std::lock_guard lock(mutex_);
+      if (!batch) {
+        state_.health = ExporterHealth::waiting;
+        state_.message = "the history cannot be read: " + batch.error().message();
+        return !stopping_;
+      }
+      state_.lost_polls += batch->lost();
+      state_.behind = behind + batch->frames();
+    }
+    if (batch->empty()) return true;
+    // As many polls the next time as make a request or some of them, whatever a poll holds.
+    const size_t samples = series_of(batch->runs());
+    const size_t each = std::max<size_t>(1, samples / batch->frames());
+    most_polls_ = std::clamp<size_t>(options_.most_samples / each, 1, kMostPolls);
+    if (!send(*batch)) return false;
+    const Status committed = cursor_->commit();
+    const std::lock_guard lock(mutex_);
+    state_.behind = behind;
+    if (!committed.ok()) state_.message = committed.message();
+    if (behind == 0) return true;
+  }
+}
+
+bool Runner::send(const FrameBatch& batch) {
+  const std::span<const FrameRun> runs = selection_.of(batch.runs());
+  for (unsigned restarts = 0;; ++restarts) {
+    destination_->begin(runs);
+    bool again = false;
+    while (!again && destination_->next()) {
+      for (unsigned tries = 0;; ++tries) {
+        Sent sent = destination_->send();
+        using Verdict = Sent::Verdict;
+        if (sent.verdict == Verdict::again && restarts >= kMostRestarts) sent.verdict = Verdict::refused;
+        if (sent.verdict == Verdict::failed && tries + 1 >= kMostTries) sent.verdict = Verdict::refused;
+        note(sent);
+        if (sent.verdict == Verdict::again) again = true;
+        if (sent.verdict != Verdict::later && sent.verdict != Verdict::failed) break;
+        const Nanos wait = pause_after(tries, sent.retry_after);
+        {
+          const std::lock_guard lock(mutex_);
+          state_.next_try = real_clock().wall() + wait;
+        }
+        if (!pause(wait)) return false;
+      }
+    }
+    if (!again) break;
+  }
+  destination_->commit();
+  return true;
+}
+
+Nanos Runner::pause_after(unsigned tries, Nanos asked) {
+  const Nanos doubled = options_.first_pause << std::min(tries, 20u);
+  const Nanos pause = std::max(std::min(doubled, options_.longest_pause), std::min(asked, 3600 * kSecond));
+  // So that the hosts of a fleet do not all come back in the same moment (xorshift).
+  chance_ ^= chance_ << 13;
+  chance_ ^= chance_ >> 7;
+  chance_ ^= chance_ << 17;
+  return pause + static_cast<Nanos>(chance_ % static_cast<uint64_t>(pause / 4 + 1));
+}
+
+void Runner::note(const Sent& sent) {
+  const std::lock_guard lock(mutex_);
+  const ExporterHealth before = state_.health;
+  const std::string message = printable(sent.message, kMostMessage);
+  switch (sent.verdict) {
+    case Sent::Verdict::delivered:
+      state_.health = ExporterHealth::ok;
+      state_.message = sent.rejected > 0 ? message : std::string();
+      state_.samples += sent.samples - std::min(sent.rejected, sent.samples);
+      state_.rejected += sent.rejected;
+      state_.bytes += sent.bytes;
+      ++state_.requests_ok;
+      state_.last_success = real_clock().wall();
+      state_.next_try = 0;
+      break;
+    case Sent::Verdict::later:
+    case Sent::Verdict::failed:
+      state_.health = ExporterHealth::waiting;
+      state_.message = message;
+      ++state_.requests_failed;
+      break;
+    case Sent::Verdict::refused:
+      state_.health = ExporterHealth::refused;
+      state_.message = message;
+      state_.rejected += sent.samples;
+      ++state_.requests_failed;
+      break;
+    case Sent::Verdict::again:
+      ++state_.requests_failed;
+      state_.message = message;
+      break;
+  }
+  if (before == state_.health) return;
+  const std::string who = "exporter " + options_.name;
+  if (state_.health == ExporterHealth::ok)
+    log(LogLevel::info, who, before == ExporterHealth::starting ? "sends to " + options_.where : "sends again");
+  else if (state_.health == ExporterHealth::waiting || state_.health == ExporterHealth::refused)
+    log(LogLevel::warn, who, std::string(to_string(state_.health)) + ": " + message);
+}
+
+}  // namespace accelmon

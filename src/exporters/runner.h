@@ -1,0 +1,96 @@
+// One exporter at work: takes polls from its cursor, sends them, and tries again until the far end has them.
+//
+// A thread of its own, so that a far end that is slow, refuses or lies holds up nothing else. What could not be sent
+// stays where it is (the history on disk, or the feed in memory), so an outage costs memory nothing, and afterwards
+// everything arrives in order. Pauses double from one second to a minute, with up to a quarter of chance on top, and are
+// as long as the far end asks for. A request that fails again and again (500) is left out after ten tries, one that is
+// refused at once, so that no sample blocks those behind it.
+//
+// Threads: start() and stop() by the agent's thread; state() from any. Cost: nothing between the intervals.
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "exporters/destination.h"
+#include "exporters/feed.h"
+#include "exporters/selection.h"
+
+namespace accelmon {
+
+enum class ExporterHealth : uint8_t {
+  starting,  // nothing was sent yet
+  ok,
+  waiting,  // the far end could not take it; it is tried again
+  refused,  // it refused the last request for good: those samples are lost
+  failed,   // it cannot work: settings, or a library that is missing
+};
+inline constexpr size_t kExporterHealths = 5;
+std::string_view to_string(ExporterHealth health);
+
+struct ExporterState {
+  std::string name, type, where;
+  ExporterHealth health = ExporterHealth::starting;
+  std::string message;     // for people: why it is not ok
+  uint64_t samples = 0;    // delivered
+  uint64_t rejected = 0;   // samples that the far end did not want, or requests that it refused
+  uint64_t lost_polls = 0; // that fell out of the history before they could be sent
+  uint64_t requests_ok = 0, requests_failed = 0;
+  uint64_t bytes = 0;      // sent with success
+  uint64_t behind = 0;     // polls that wait
+  Nanos last_success = 0;  // wall time; 0: never
+  Nanos next_try = 0;      // wall time; 0: it is not waiting
+};
+
+struct RunnerOptions {
+  std::string name, type, where;
+  Nanos interval = 15 * kSecond;
+  size_t most_samples = 20'000;  // that are encoded at once
+  Nanos first_pause = kSecond;
+  Nanos longest_pause = 60 * kSecond;
+};
+
+class Runner {
+ public:
+  // An exporter that cannot work says so for ever (and of its health nothing else is asked).
+  static std::unique_ptr<Runner> failed(RunnerOptions options, std::string why);
+  Runner(RunnerOptions options, std::unique_ptr<Destination> destination, std::unique_ptr<FeedCursor> cursor,
+         Selection selection);
+  ~Runner();  // stop()
+  Runner(const Runner&) = delete;
+  Runner& operator=(const Runner&) = delete;
+
+  void start();
+  // One more turn, without waiting for what does not work, and the end. At most some seconds.
+  void stop();
+  ExporterState state() const;
+
+ private:
+  explicit Runner(RunnerOptions options) : options_(std::move(options)) {}
+  void run();
+  // Sends what waits. False: stopped meanwhile.
+  bool turn();
+  bool send(const FrameBatch& batch);
+  // Waits; false: to be stopped.
+  bool pause(Nanos span);
+  void note(const Sent& sent);
+  Nanos pause_after(unsigned tries, Nanos asked);
+
+  RunnerOptions options_;
+  std::unique_ptr<Destination> destination_;
+  std::unique_ptr<FeedCursor> cursor_;
+  Selection selection_{{}, {}, 0};
+  size_t most_polls_ = 16;
+  uint64_t chance_ = 0;
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stopping_ = false;
+  ExporterState state_;
+  std::thread thread_;
+};
+
+}  // namespace accelmon

@@ -1,0 +1,47 @@
+// Which of the polls, and which of their series, an exporter sends.
+//
+// Threads: one at a time. Cost: a copy of each frame that is kept, where series are left out; else pointers.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "model/frame_run.h"
+
+namespace accelmon {
+
+// "hw.*" and the like: '*' stands for any text. Names are OpenTelemetry's, of the metric table.
+bool matches(std::string_view pattern, std::string_view name);
+
+class Selection {
+ public:
+  // `only` empty: all. `step` 0: every poll, else the last one of each source in each `step` of wall time.
+  Selection(std::vector<std::string> only, std::vector<std::string> except, Nanos step)
+      : only_(std::move(only)), except_(std::move(except)), step_(step) {}
+
+  // The view lives until the next call, and no longer than `batch`.
+  std::span<const FrameRun> of(std::span<const FrameRun> batch);
+  bool takes(MetricId metric) const;
+
+ private:
+  const std::vector<bool>& mask_of(const CatalogPtr& catalog);
+
+  std::vector<std::string> only_, except_;
+  Nanos step_;
+  struct Mask {
+    CatalogPtr catalog;
+    std::vector<bool> taken;
+    bool all = true;
+  };
+  std::vector<Mask> masks_;
+  std::vector<std::unique_ptr<Frame>> copies_;
+  std::vector<std::vector<const Frame*>> frames_;
+  std::vector<FrameRun> runs_;
+};
+
+}  // namespace accelmon
