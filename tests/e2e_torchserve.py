@@ -196,7 +196,7 @@ class WithoutAgent(Collect):
         code, output, error = collect(*self.config)
         thread.join(PATIENCE)
         self.assertEqual(code, 1)
-        self.assertIn("not a status document", error)
+        self.assertIn("not a page of metrics", error)
         self.assertEqual(set(output.of()), set(HOST))
 
     def test_a_hanging_driver_holds_nobody(self):

@@ -49,6 +49,11 @@ struct TorchServeInput {
 // The whole of what goes to standard output.
 std::string torchserve_text(const TorchServeInput& input);
 
+// What of the agent's page of metrics (text 0.0.4) TorchServe is told: devices with the metrics below, and the
+// processors' time. A tenth of the status document's cost, which has all else too. Errors: invalid where `page` is no
+// page of accelmon's.
+Result<Report> report_of_page(std::string_view page);
+
 // One gauge of a device as TorchServe knows it: which value of ours, and how it is converted. For tests and docs.
 struct TorchServeGauge {
   std::string_view name;

@@ -170,8 +170,8 @@ int run_torchserve_collect(const Arguments& arguments) {
   } else {
     bool own = arguments.has("--simulate");
     if (!own) {
-      Result<std::string> answer = ask(agent_endpoints(arguments, *settings), "GET", "/api/v1/status", kAgentTimeout);
-      Result<Report> parsed = answer ? parse_report(*answer) : Result<Report>(fail(answer.error()));
+      Result<std::string> answer = ask(agent_endpoints(arguments, *settings), "GET", "/metrics", kAgentTimeout);
+      Result<Report> parsed = answer ? report_of_page(*answer) : Result<Report>(fail(answer.error()));
       if (parsed)
         report = std::move(*parsed);
       else if (parsed.error().code() == Code::absent || parsed.error().code() == Code::no_permission)

@@ -156,6 +156,35 @@ TEST(TorchServe, DevicesThatTheServerMayUse) {
   EXPECT_THAT(shown({.nvidia = "MIG-99998888", .amd = ""}, {}), ElementsAre("2"));
 }
 
+TEST(TorchServe, APageOfMetricsIsEnough) {
+  const std::string page =
+      "# HELP x y\n"
+      "hw_gpu_utilization_ratio{hw_id=\"GPU-\\\\\\\"1\",hw_type=\"gpu\",gpu=\"3\",hw_vendor=\"nvidia\",hw_gpu_task="
+      "\"general\"} "
+      "0.5\n"
+      "hw_gpu_utilization_ratio{hw_id=\"GPU-\\\\\\\"1\",hw_type=\"gpu\",gpu=\"3\",hw_vendor=\"nvidia\",hw_gpu_task="
+      "\"encoder\"} "
+      "0.9\n"
+      "hw_gpu_memory_usage_bytes{hw_id=\"MIG-1\",hw_type=\"gpu_partition\",gpu=\"3:0\",hw_vendor=\"nvidia\"} 1048576\n"
+      "hw_gpu_memory_usage_bytes{hw_id=\"broken\n"
+      "hw_gpu_memory_usage_bytes{hw_id=\"G\"} many\n"
+      "accelmon_device_info{hw_id=\"MIG-1\",hw_type=\"gpu_partition\",hw_parent=\"GPU-2\"} 1\n"
+      "system_cpu_utilization_ratio{cpu_mode=\"idle\"} 0.75\n"
+      "accelmon_build_info{version=\"1\"} 1\n";
+  const Result<Report> report = report_of_page(page);
+  ASSERT_TRUE(report) << report.error().message();
+  ASSERT_EQ(report->devices.size(), 2u);
+  const ReportDevice& device = report->devices[0];
+  EXPECT_EQ(device.id, "GPU-\\\"1");
+  EXPECT_EQ(device.index, "3");
+  EXPECT_EQ(number(device.values, "hw.gpu.utilization", {{"hw.gpu.task", "general"}}), 0.5);
+  EXPECT_EQ(report->devices[1].parent, "GPU-2");
+  EXPECT_TRUE(report->devices[1].partition());
+  EXPECT_EQ(number(report->host, "system.cpu.utilization", {{"cpu.mode", "idle"}}), 0.75);
+  EXPECT_FALSE(report_of_page("{\"collectors\":[]}"));
+  EXPECT_FALSE(report_of_page(""));
+}
+
 TEST(TorchServe, ProcessIds) {
   EXPECT_THAT(parse_torchserve_pids("12,34\n56"), ElementsAre(12, 34));
   EXPECT_THAT(parse_torchserve_pids(""), ElementsAre());
