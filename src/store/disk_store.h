@@ -143,7 +143,7 @@ class DiskStore {
   // gives at most `max_points`, else from the coarsest.
   Result<StoreRange> query(std::string_view source, std::string_view key, Nanos from, Nanos to,
                            size_t max_points) const;
-  // Every series with rows in [from, to] of any tier.
+  // Every series with rows in [from, to] of any tier, by source and key.
   Result<std::vector<HistorySeries>> list(Nanos from, Nanos to) const;
   Result<HistoryScan> scan(Nanos from, Nanos to) const;
 

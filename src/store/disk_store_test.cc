@@ -195,11 +195,17 @@ TEST(DiskStore, SeriesOfAnotherCatalogAndSourceAreKeptApart) {
   disk.run(host, 30, 10);
   gpu.add_series();
   disk.run(gpu, 30, 10);
+  gpu.append(*disk.store);
+  host.append(*disk.store);
+  const std::vector<HistorySeries> all = disk.store->list(0, kFar).value();
+  EXPECT_EQ(all.size(), gpu.catalog->series.size() + host.catalog->series.size() - 4);  // each once
+  EXPECT_EQ(all.front().source, "host");
+  EXPECT_EQ(all.back().source, "nvml");
   disk.clock.advance(600 * kSecond);
   ASSERT_TRUE(disk.store->flush().ok());
   auto scan = disk.store->scan(0, kFar).value();
   const FrameBatch batch = scan.next(1000).value();
-  EXPECT_EQ(batch.frames(), 90u);
+  EXPECT_EQ(batch.frames(), 92u);
   ASSERT_EQ(batch.runs().size(), 3u);
   EXPECT_EQ(batch.runs()[0].source, "nvml");
   EXPECT_EQ(batch.runs()[0].frames.size(), 30u);
@@ -207,7 +213,7 @@ TEST(DiskStore, SeriesOfAnotherCatalogAndSourceAreKeptApart) {
   EXPECT_EQ(batch.runs()[1].catalog->series.size(), batch.runs()[0].catalog->series.size() + 1);
   EXPECT_EQ(batch.runs()[2].source, "host");
   // A series that goes on over the change is one series.
-  EXPECT_EQ(disk.store->query("nvml", gpu.key(gpu.power), 0, kFar, kMany)->points.size(), 60u);
+  EXPECT_EQ(disk.store->query("nvml", gpu.key(gpu.power), 0, kFar, kMany)->points.size(), 61u);
   EXPECT_TRUE(disk.store->query("nobody", gpu.key(gpu.power), 0, kFar, kMany)->points.empty());
   EXPECT_TRUE(disk.store->query("nvml", "nonsense", 0, kFar, kMany)->points.empty());
   EXPECT_TRUE(disk.store->query("nvml", gpu.key(gpu.power), kFar, 0, kMany)->points.empty());

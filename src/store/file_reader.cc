@@ -329,7 +329,7 @@ Result<std::vector<HistorySeries>> FileReader::list(Nanos from, Nanos to) {
   const Result<std::vector<std::pair<int64_t, std::string>>> sources = database_->sources();
   if (!sources) return fail(sources.error());
   // Catalogs in the order of time, so that the newest stands at the end.
-  std::map<std::pair<int64_t, std::string>, HistorySeries> found;
+  std::map<std::pair<std::string, std::string>, HistorySeries> found;
   for (const auto& [id, name] : *sources) {
     std::map<int64_t, Nanos> catalogs;
     for (uint8_t tier = 0; tier < 3; ++tier) {
@@ -350,7 +350,7 @@ Result<std::vector<HistorySeries>> FileReader::list(Nanos from, Nanos to) {
         return fail(stored.error());
       }
       for (uint32_t i = 0; i < (*stored)->keys.size(); ++i)
-        found[{id, (*stored)->keys[i]}] = {name, (*stored)->keys[i], (*stored)->catalog, i};
+        found[{name, (*stored)->keys[i]}] = {name, (*stored)->keys[i], (*stored)->catalog, i};
     }
   }
   std::vector<HistorySeries> all;
