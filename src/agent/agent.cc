@@ -17,6 +17,7 @@
 #include "agent/arbiter.h"
 #include "agent/collector_slot.h"
 #include "agent/event_log.h"
+#include "agent/exporter_set.h"
 #include "agent/landing.h"
 #include "agent/pages.h"
 #include "agent/registry.h"
@@ -38,15 +39,16 @@ class AgentImpl : public Agent {
         config_(options_.config),
         clock_(real_clock()),
         self_(clock_, ACCELMON_VERSION, ACCELMON_REVISION),
+        exporters_(identity()),
         pages_(page_source()) {
-    char name[256] = {};
-    if (::gethostname(name, sizeof name - 1) == 0) hostname_ = printable(name, 253);
+    hostname_ = identity().hostname;
     socket_path_ = config_.listen.socket.empty() ? default_socket_path() : config_.listen.socket;
   }
 
   ~AgentImpl() override {
     server_.reset();  // before what its handler reads
     stop_collectors();
+    exporters_.stop();
   }
 
   Status start() {
@@ -54,6 +56,7 @@ class AgentImpl : public Agent {
     if (!wake_.valid()) return Status::from_errno(errno, "cannot make an eventfd");
     wake_fd_.store(wake_.get(), std::memory_order_release);
     store_ = std::make_unique<Store>(config_.store.memory);
+    if (options_.serve && !config_.store.path.empty()) history_ = DiskStore::open(disk_options());
     pages_.set_gzip(config_.exposition.gzip);
     // The listener comes first: an address in use must not start collectors, and /metrics answers from the beginning.
     if (options_.serve) {
@@ -75,6 +78,7 @@ class AgentImpl : public Agent {
     for (auto& slot : slots_) slot->configure(config_, slot_settings());
     for (auto& slot : slots_) slot->service();
     publish();
+    if (options_.serve) exporters_.configure(config_, history_.get());
     return {};
   }
 
@@ -103,6 +107,8 @@ class AgentImpl : public Agent {
     }
     notify_service_manager("STOPPING=1");
     stop_collectors();
+    exporters_.stop();
+    history_.reset();  // writes what waits
   }
 
   bool wait_for_frames(uint64_t frames, Nanos timeout) override {
@@ -146,6 +152,8 @@ class AgentImpl : public Agent {
         .scrapes = pages.scrapes_text.load() + pages.scrapes_openmetrics.load() + pages.scrapes_protobuf.load(),
         .last_scrape = pages.last_scrape.load(),
         .page_bytes = pages.page_bytes.load(),
+        .exporters = exporters_.states(),
+        .history = history_ ? std::optional(history_->state()) : std::nullopt,
         .device_values = device_values,
     });
   }
@@ -163,6 +171,15 @@ class AgentImpl : public Agent {
     };
     source.landing = [this] { return landing_page(); };
     return source;
+  }
+
+  static Identity identity() {
+    Identity out;
+    char name[256] = {};
+    if (::gethostname(name, sizeof name - 1) == 0) out.hostname = printable(name, 253);
+    out.host_id = machine_id();
+    out.version = ACCELMON_VERSION;
+    return out;
   }
 
   SlotSettings slot_settings() const { return {options_.executable, options_.collector_environment}; }
@@ -245,6 +262,8 @@ class AgentImpl : public Agent {
     inputs.store_span = store_->full_rate_span();
     inputs.reloads_ok = reloads_ok_;
     inputs.reloads_failed = reloads_failed_;
+    inputs.exporters = exporters_.states();
+    if (history_) inputs.history = history_->state();
     Recycled<Frame> self_frame = self_frames_.take();
     self_.update(slots_, inputs, *self_frame);
 
@@ -274,8 +293,39 @@ class AgentImpl : public Agent {
     own.catalog = self_.catalog();
     own.frame = std::move(self_frame);
     published_at_ = fresh->monotonic;
+    if (history_ || exporters_.any()) hand_on(*fresh);
     const std::lock_guard lock(snapshot_mutex_);
     snapshot_ = std::move(fresh);
+  }
+
+  // Gives the history and the exporters each poll once, as it is shown: where several sources read one device, what the
+  // arbiter believes.
+  void hand_on(const Snapshot& shown) {
+    handed_on_.resize(shown.sources.size());
+    for (size_t i = 0; i < shown.sources.size(); ++i) {
+      const SourceView& source = shown.sources[i];
+      if (source.catalog == nullptr || !source.frame) continue;
+      HandedOn& last = handed_on_[i];
+      const bool own = i + 1 == shown.sources.size();
+      // The agent's own numbers change with every publication: once in an interval is enough.
+      if (own ? source.frame->monotonic - last.monotonic < config_.poll.interval * 9 / 10
+              : source.frame->monotonic == last.monotonic)
+        continue;
+      // A source that is silent is shown again and again, with the states of its last frame.
+      if (!own && source.frame->sequence == last.sequence && source.frame->generation == last.generation) continue;
+      last = {source.frame->monotonic, source.frame->sequence, source.frame->generation};
+      if (history_) history_->append(source.name, source.catalog, *source.frame);
+      exporters_.append(source.name, source.catalog, source.frame);
+    }
+  }
+
+  DiskOptions disk_options() const {
+    DiskOptions options;
+    options.path = config_.store.path;
+    options.limit_bytes = config_.store.disk;
+    options.commit = config_.store.commit;
+    options.keep = {config_.store.keep, config_.store.keep_10s, config_.store.keep_1m};
+    return options;
   }
 
   bool all_reported(uint64_t frames) const {
@@ -350,11 +400,15 @@ class AgentImpl : public Agent {
       const bool moved = loaded->listen.address != config_.listen.address ||
                          loaded->listen.socket != config_.listen.socket ||
                          loaded->listen.max_connections != config_.listen.max_connections ||
-                         loaded->store.memory != config_.store.memory;
+                         loaded->store.memory != config_.store.memory || loaded->store.path != config_.store.path ||
+                         loaded->store.disk != config_.store.disk || loaded->store.commit != config_.store.commit ||
+                         loaded->store.keep != config_.store.keep || loaded->store.keep_10s != config_.store.keep_10s ||
+                         loaded->store.keep_1m != config_.store.keep_1m;
       config_ = std::move(*loaded);
       set_log_level(config_.log_level);
       pages_.set_gzip(config_.exposition.gzip);
       for (auto& slot : slots_) slot->configure(config_, slot_settings());
+      if (options_.serve) exporters_.configure(config_, history_.get());
       ++reloads_ok_;
       log(LogLevel::info, "",
           moved ? "configuration read again; changes of [listen] and [store] take effect at the next start"
@@ -402,7 +456,15 @@ class AgentImpl : public Agent {
   uint64_t reloads_ok_ = 0;
   uint64_t reloads_failed_ = 0;
 
+  struct HandedOn {
+    Nanos monotonic = 0;
+    uint64_t sequence = 0;
+    uint64_t generation = 0;
+  };
   std::unique_ptr<Store> store_;
+  std::unique_ptr<DiskStore> history_;  // nullptr: none is kept on disk
+  ExporterSet exporters_;
+  std::vector<HandedOn> handed_on_;  // of each source, what went to them last
   std::vector<pollfd> fds_;
   Recycler<Frame> self_frames_;
   Recycler<Snapshot> snapshots_;

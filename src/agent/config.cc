@@ -30,6 +30,7 @@
 #include "agent/config_table.h"
 #include "base/fd.h"
 #include "base/text.h"
+#include "exporters/destination.h"
 
 namespace accelmon {
 namespace {
@@ -100,10 +101,15 @@ class Reader {
                          : unknown_key(path, false));
         continue;
       }
+      if (prefix == "exporters") {
+        config_.exporters.try_emplace(std::string(name.str()));
+        exporter_places_.try_emplace(std::string(name.str()), at);
+      }
+      if (prefix.starts_with("exporters.")) exporter_places_.insert_or_assign(path.substr(10), at);
       if (const Key* key = find_key(path)) {
         places_.push_back({key, place_of(node.source())});
         const Written value = written(node);
-        if (const Complaint wrong = assign(config_, *key, value))
+        if (const Complaint wrong = assign(config_, *key, path, value))
           complain(place_of(node.source()), sentence(path, value, *wrong));
       } else if (const toml::table* inner = node.as_table()) {
         if (inner->empty() && !is_section(path)) {
@@ -136,6 +142,35 @@ class Reader {
     }
   }
 
+  // What an exporter speaks decides which keys are of use to it.
+  void fit_exporters() {
+    constexpr std::string_view kOfAll = " type enabled interval every_poll labels only except ";
+    for (const auto& [name, exporter] : config_.exporters) {
+      const auto told = exporter.options.find("type");
+      const std::string type = told == exporter.options.end() ? name : told->second;
+      const DestinationInfo* info = find_destination(type);
+      if (info == nullptr) {
+        std::string known;
+        for (const DestinationInfo& one : destination_table())
+          known += (known.empty() ? "" : ", ") + std::string(one.type);
+        complain(exporter_places_[told == exporter.options.end() ? name : name + ".type"],
+                 told == exporter.options.end()
+                     ? "exporters." + name + " has no type; write type = \"otlp\", or another of " + known
+                     : "exporters." + name + ".type = " + quoted(printable(type, 60)) + " is unknown; the types are " +
+                           known);
+        continue;
+      }
+      const std::string its = " " + std::string(info->keys) + " ";
+      for (const auto& [key, value] : exporter.options) {
+        const std::string word = " " + key + " ";
+        if (kOfAll.find(word) == std::string_view::npos && its.find(word) == std::string::npos)
+          complain(exporter_places_[name + "." + key], "exporters." + name + "." + key + " is of no use to the type " +
+                                                           type + ", which knows" + std::string(its) + "and" +
+                                                           std::string(kOfAll));
+      }
+    }
+  }
+
   bool failed() const { return errors_ != 0; }
   Status error(std::string_view file) const {
     std::string text =
@@ -164,6 +199,7 @@ class Reader {
 
   Config& config_;
   std::vector<std::pair<const Key*, Place>> places_;
+  std::map<std::string, Place> exporter_places_;  // of NAME, and of NAME.key
   size_t errors_ = 0;
   Place first_;
   std::string message_;
@@ -217,6 +253,7 @@ Result<Config> parse_config(std::string_view text, std::string_view file_name) {
   Reader reader(config);
   reader.table(parsed.table(), "");
   reader.fit();
+  reader.fit_exporters();
   if (reader.failed()) return fail(reader.error(file));
   return config;
 }
@@ -241,6 +278,13 @@ Result<Config> load_config(const std::string& path) {
     if (text.size() > kMaxFile) break;  // parse_config says so
   }
   return parse_config(text, path);
+}
+
+std::string default_history_path() {
+  const char* state = std::getenv("STATE_DIRECTORY");
+  if (state == nullptr || state[0] != '/') return "";
+  const std::string all(state);
+  return all.substr(0, all.find(':')) + "/history.db";
 }
 
 std::string default_socket_path() {

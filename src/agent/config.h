@@ -22,6 +22,15 @@ struct CollectorConfig {
   std::map<std::string, std::string, std::less<>> options;
 };
 
+struct ExporterConfig {
+  // As written, but for durations, sizes and lists, which are normalised; see exporters/settings.h.
+  std::map<std::string, std::string, std::less<>> options;
+  bool operator==(const ExporterConfig&) const = default;
+};
+
+// $STATE_DIRECTORY/history.db, where systemd gives a directory for what stays; empty: nowhere.
+std::string default_history_path();
+
 struct Config {
   struct {
     std::string address = "127.0.0.1:19400";
@@ -42,12 +51,19 @@ struct Config {
   } smoothing;
   struct {
     uint64_t memory = 2u << 20;
+    std::string path = default_history_path();  // of the history on disk; empty: none
+    uint64_t disk = 512u << 20;
+    Nanos commit = 10 * kSecond;
+    Nanos keep = 24 * 3600 * kSecond;          // every poll
+    Nanos keep_10s = 7 * 24 * 3600 * kSecond;  // 10 s
+    Nanos keep_1m = 90 * 24 * 3600 * kSecond;  // 1 min
   } store;
   struct {
     bool gzip = true;
   } exposition;
   LogLevel log_level = LogLevel::info;
   std::map<std::string, CollectorConfig, std::less<>> collectors;  // an entry for every known collector
+  std::map<std::string, ExporterConfig, std::less<>> exporters;
 };
 
 // The built-in configuration: every known collector enabled.

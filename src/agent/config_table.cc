@@ -8,136 +8,18 @@ namespace accelmon {
 namespace config_table {
 namespace {
 
-// ---- the table ----
-
-constexpr uint64_t kMinute = 60ull * kSecond;
-constexpr uint64_t kHour = 60 * kMinute;
 constexpr uint64_t kKiB = 1024;
 constexpr uint64_t kTiB = 1ull << 40;
 constexpr size_t kMaxEma = 8;
-constexpr size_t kMaxSocketPath = 107;  // sun_path without its final NUL
-
-// Grouped by section, in the order of the documentation.
-const Key kKeys[] = {
-    {"listen.address", Type::address, [](Config& c) -> Slot { return &c.listen.address; }, 0, 0, "",
-     "Where `/metrics`, the API and the pages are served: `HOST:PORT`, `[IPV6]:PORT`, port 0 for any free one. Empty: "
-     "no TCP, only the local socket"},
-    {"listen.socket", Type::path, [](Config& c) -> Slot { return &c.listen.socket; }, 0, kMaxSocketPath,
-     "`$RUNTIME_DIRECTORY/accelmon.sock`, else `/run/accelmon/accelmon.sock` for root, else "
-     "`$XDG_RUNTIME_DIR/accelmon.sock`, else `/tmp/accelmon-UID.sock`",
-     "The local control socket: `accelmon status`, `doctor` and `release` speak over it"},
-    {"listen.max_connections", Type::count, [](Config& c) -> Slot { return &c.listen.max_connections; }, 1, 4096, "",
-     "Connections open at once. At the bound the longest idle one is closed to make room"},
-    {"listen.idle_timeout", Type::duration, [](Config& c) -> Slot { return &c.listen.idle_timeout; }, kSecond, kHour,
-     "", "How long a kept-alive connection may wait for its next request"},
-    {"listen.request_timeout", Type::duration, [](Config& c) -> Slot { return &c.listen.request_timeout; },
-     100 * kMillisecond, 10 * kMinute, "", "How long a request may take to arrive whole"},
-    {"poll.interval", Type::duration, [](Config& c) -> Slot { return &c.poll.interval; }, 10 * kMillisecond, kHour, "",
-     "How often everything cheap is read: utilization, memory, power, temperature, clocks, throttling"},
-    {"poll.slow", Type::duration, [](Config& c) -> Slot { return &c.poll.slow; }, 10 * kMillisecond, 24 * kHour, "",
-     "How often what costs more is read: processes, fans, ECC counters. At least `poll.interval`; raised to it when "
-     "not set"},
-    {"poll.rare", Type::duration, [](Config& c) -> Slot { return &c.poll.rare; }, 10 * kMillisecond, 24 * kHour, "",
-     "How often what hardly changes is read: limits, link widths. At least `poll.interval`; raised to it when not set"},
-    {"poll.hang", Type::duration, [](Config& c) -> Slot { return &c.poll.hang; }, 500 * kMillisecond, kHour, "",
-     "A collector that has not answered for so long is killed and started again; at least ten of its intervals. Its "
-     "series are gone from `/metrics` after three"},
-    {"smoothing.ema", Type::durations, [](Config& c) -> Slot { return &c.smoothing.ema; }, 10 * kMillisecond,
-     24 * kHour, "",
-     "Time constants of the smoothed (`.ema`) series, 0 to 8 of them, each giving one series more. `[]`: none"},
-    {"smoothing.window", Type::duration, [](Config& c) -> Slot { return &c.smoothing.window; }, 2 * kSecond, kHour, "",
-     "Length of the trailing window of the `.window` series (min, mean, max, p95)"},
-    {"store.memory", Type::size, [](Config& c) -> Slot { return &c.store.memory; }, 256 * kKiB, kTiB, "",
-     "Memory that the history may hold. The oldest of it makes room for the newest"},
-    {"exposition.gzip", Type::boolean, [](Config& c) -> Slot { return &c.exposition.gzip; }, 0, 1, "",
-     "Compress pages for clients that accept it. Costs a little CPU for each scrape, saves nine tenths of the bytes"},
-    {"log.level", Type::level, [](Config& c) -> Slot { return &c.log_level; }, 0, 0, "",
-     "What is logged on standard error: `error`, `warn`, `info` or `debug`; each includes those before it"},
-    {"collectors.nvml.enabled", Type::boolean, [](Config& c) -> Slot { return &c.collectors["nvml"].enabled; }, 0, 1,
-     "", "Whether NVIDIA devices are read, through NVML"},
-    {"collectors.nvml.library", Type::text, nullptr, 0, 4096,
-     "`libnvidia-ml.so.1`, then where containers and WSL put it",
-     "The NVML library: a name for the loader's search path, or an absolute path"},
-    {"collectors.nvml.procfs", Type::path, nullptr, 0, 4096, "`/proc`",
-     "Where the host's `/proc` is mounted; needed in a container, for the names of processes on the devices"},
-    {"collectors.nvml.sysfs", Type::path, nullptr, 0, 4096, "`/sys`",
-     "Where the host's `/sys` is mounted; for the PCI bus and NUMA nodes"},
-    {"collectors.nvml.each_nvlink", Type::boolean, nullptr, 0, 1, "`false`",
-     "Whether each NVLink has series of its own (bytes, errors, up) instead of one for all of a device. Eighteen links "
-     "on "
-     "eight boards are 900 series"},
-    {"collectors.level_zero.enabled", Type::boolean,
-     [](Config& c) -> Slot { return &c.collectors["level_zero"].enabled; }, 0, 1, "",
-     "Whether Intel GPUs are read through Level Zero, beside the kernel's files: memory traffic, PCIe bytes, errors, "
-     "links between GPUs"},
-    {"collectors.level_zero.library", Type::text, nullptr, 0, 4096, "`libze_loader.so.1`",
-     "The Level Zero loader: a name for the loader's search path, or an absolute path"},
-    {"collectors.level_zero.procfs", Type::path, nullptr, 0, 4096, "`/proc`",
-     "Where the host's `/proc` is mounted; for the names of processes on the devices"},
-    {"collectors.level_zero.sysfs", Type::path, nullptr, 0, 4096, "`/sys`",
-     "Where the host's `/sys` is mounted; for NUMA nodes"},
-    {"collectors.nvidia_smi.enabled", Type::boolean,
-     [](Config& c) -> Slot { return &c.collectors["nvidia_smi"].enabled; }, 0, 1, "",
-     "Whether NVIDIA devices are read through the program nvidia-smi where NVML cannot be loaded"},
-    {"collectors.nvidia_smi.library", Type::text, nullptr, 0, 4096, "`libnvidia-ml.so.1`, then where it usually lies",
-     "The NVML library whose presence makes this collector needless"},
-    {"collectors.nvidia_smi.program", Type::text, nullptr, 0, 4096, "`nvidia-smi`",
-     "The program: a name that is looked for in `PATH`, or an absolute path"},
-    {"collectors.nvidia_smi.min_interval", Type::duration, nullptr, kSecond, kHour, "`5s`",
-     "Shortest time between two runs of the program, however short `poll.slow` is"},
-    {"collectors.nvidia_smi.timeout", Type::duration, nullptr, 100 * kMillisecond, kMinute, "`10s`",
-     "After this the program is killed and its readings are errors"},
-    {"collectors.amdgpu.enabled", Type::boolean, [](Config& c) -> Slot { return &c.collectors["amdgpu"].enabled; }, 0,
-     1, "", "Whether AMD GPUs are read, from the files of the drivers amdgpu and KFD"},
-    {"collectors.amdgpu.sysfs", Type::path, nullptr, 0, 4096, "`/sys`", "Where the host's `/sys` is mounted"},
-    {"collectors.amdgpu.procfs", Type::path, nullptr, 0, 4096, "`/proc`",
-     "Where the host's `/proc` is mounted; for processes on the devices and their names"},
-    {"collectors.amdgpu.devfs", Type::path, nullptr, 0, 4096, "`/dev`",
-     "Where the host's `/dev` is mounted; for the device nodes that processes hold open"},
-    {"collectors.kernel_log.enabled", Type::boolean,
-     [](Config& c) -> Slot { return &c.collectors["kernel_log"].enabled; }, 0, 1, "",
-     "Whether the kernel's log is watched for errors of accelerators"},
-    {"collectors.kernel_log.path", Type::path, nullptr, 0, 4096, "`/dev/kmsg`",
-     "The log, or a file in its format. Needs `CAP_SYSLOG` where `kernel.dmesg_restrict` is set"},
-    {"collectors.kernel_log.procfs", Type::path, nullptr, 0, 4096, "`/proc`",
-     "Where the host's `/proc` is mounted; for the UUIDs of NVIDIA's devices"},
-    {"collectors.kernel_log.sysfs", Type::path, nullptr, 0, 4096, "`/sys`",
-     "Where the host's `/sys` is mounted; for the ids of AMD's devices"},
-    {"collectors.intel_kernel.enabled", Type::boolean,
-     [](Config& c) -> Slot { return &c.collectors["intel_kernel"].enabled; }, 0, 1, "",
-     "Whether Intel GPUs are read from the files and counters of the drivers xe and i915; needs no library"},
-    {"collectors.intel_kernel.sysfs", Type::path, nullptr, 0, 4096, "`/sys`", "Where the host's `/sys` is mounted"},
-    {"collectors.intel_kernel.procfs", Type::path, nullptr, 0, 4096, "`/proc`",
-     "Where the host's `/proc` is mounted; for processes on the devices and their names"},
-    {"collectors.intel_kernel.devfs", Type::path, nullptr, 0, 4096, "`/dev`",
-     "Where the host's `/dev` is mounted; for the render nodes that tell the memory in use"},
-    {"collectors.intel_kernel.counters", Type::boolean, nullptr, 0, 1, "`true`",
-     "Whether the engines' perf counters are read. While those of `xe` are open the kernel does not suspend an idle "
-     "device"},
-    {"collectors.presence.enabled", Type::boolean, [](Config& c) -> Slot { return &c.collectors["presence"].enabled; },
-     0, 1, "", "Whether accelerators on the PCI bus that nobody reads are shown, with the reason"},
-    {"collectors.presence.sysfs", Type::path, nullptr, 0, 4096, "`/sys`", "Where the host's `/sys` is mounted"},
-    {"collectors.host.enabled", Type::boolean, [](Config& c) -> Slot { return &c.collectors["host"].enabled; }, 0, 1,
-     "", "Whether the host itself is read: processors, memory, disks, network, pressure"},
-    {"collectors.host.procfs", Type::path, nullptr, 0, 4096, "`/proc`", "Where the host's `/proc` is mounted"},
-    {"collectors.host.sysfs", Type::path, nullptr, 0, 4096, "`/sys`", "Where the host's `/sys` is mounted"},
-    {"collectors.host.rootfs", Type::path, nullptr, 0, 4096, "`/`",
-     "Where the host's root file system is mounted; for the space on its file systems"},
-    {"collectors.host.network_exclude", Type::text, nullptr, 0, 4096,
-     "`veth,docker,cali,cni,br-,lxc,vnet,tap,eni,gke,azv`",
-     "Network interfaces whose names begin with one of these, separated by commas, are not read"},
-    {"collectors.sensors.enabled", Type::boolean, [](Config& c) -> Slot { return &c.collectors["sensors"].enabled; }, 0,
-     1, "", "Whether the host's own sensors are read: temperatures, fans, voltages, processors' power"},
-    {"collectors.sensors.sysfs", Type::path, nullptr, 0, 4096, "`/sys`", "Where the host's `/sys` is mounted"},
-    {"collectors.sensors.each_core", Type::boolean, nullptr, 0, 1, "`false`",
-     "Whether each processor core has a temperature of its own, beside that of the whole processor"},
-};
+constexpr size_t kMaxTexts = 64;
 
 std::string_view last_word(std::string_view path) {
   return path.substr(path.rfind('.') + 1);
 }
 
-// "collectors.nvml.library" -> "nvml"
+constexpr std::string_view kExporters = "exporters.";
+
+// "collectors.nvml.library" -> "nvml", "exporters.otlp.url" -> "otlp"
 std::string_view collector_of(std::string_view path) {
   const size_t begin = path.find('.') + 1;
   return path.substr(begin, path.find('.', begin) - begin);
@@ -171,6 +53,8 @@ std::string_view wanted(Type type) {
       return "write an absolute path in quotes, for example \"/host/proc\"";
     case Type::address:
       return "write an address in quotes, for example \"127.0.0.1:19400\"";
+    case Type::texts:
+      return "write a list of texts, for example [\"hw.*\", \"system.*\"]";
     case Type::level:
       return "write \"error\", \"warn\", \"info\" or \"debug\"";
   }
@@ -225,6 +109,22 @@ Complaint read_durations(const Key& key, const Written& value, std::vector<Nanos
     }
     if (std::find(out.begin(), out.end(), one) != out.end()) return "holds " + element.shown() + " twice";
     out.push_back(one);
+  }
+  return {};
+}
+
+Complaint read_text(const Key& key, const Written& value, std::string& out);
+
+Complaint read_texts(const Key& key, const Written& value, std::vector<std::string>& out) {
+  if (value.form != Written::Form::list) return wrong_form(key, value);
+  if (value.list.size() > kMaxTexts)
+    return "has " + std::to_string(value.list.size()) + " elements; the most is " + std::to_string(kMaxTexts);
+  for (const Written& element : value.list) {
+    std::string one;
+    if (element.form != Written::Form::text)
+      return "holds " + std::string(element.what) + "; " + std::string(wanted(key.type));
+    if (Complaint complaint = read_text(key, element, one)) return "holds " + element.shown() + ", which " + *complaint;
+    out.push_back(std::move(one));
   }
   return {};
 }
@@ -302,6 +202,11 @@ std::string show_default(const Key& key) {
     std::string operator()(const uint64_t* v) const { return show_bound(Type::size, *v); }
     std::string operator()(const std::string* v) const { return quoted(*v); }
     std::string operator()(const LogLevel* v) const { return quoted(to_string(*v)); }
+    std::string operator()(const std::vector<std::string>* v) const {
+      std::string text = "[";
+      for (const std::string& one : *v) text += (text.size() == 1 ? "" : ", ") + quoted(one);
+      return text + "]";
+    }
     std::string operator()(const std::vector<Nanos>* v) const {
       std::string text = "[";
       for (const Nanos one : *v) text += (text.size() == 1 ? "" : ", ") + quoted(format_duration(one));
@@ -329,6 +234,8 @@ std::string_view type_name(Type type) {
       return "path";
     case Type::address:
       return "address";
+    case Type::texts:
+      return "list of texts";
     case Type::level:
       return "word";
   }
@@ -338,13 +245,26 @@ std::string_view type_name(Type type) {
 }  // namespace
 
 const Key* find_key(std::string_view path) {
-  for (const Key& key : kKeys)
+  if (path.starts_with(kExporters)) {
+    if (std::count(path.begin(), path.end(), '.') != 2 || !is_exporter_name(collector_of(path))) return nullptr;
+    for (const Key& key : keys())
+      if (key.path.starts_with(kExporters) && last_word(key.path) == last_word(path)) return &key;
+    return nullptr;
+  }
+  for (const Key& key : keys())
     if (key.path == path) return &key;
   return nullptr;
 }
 
+bool is_exporter_name(std::string_view name) {
+  return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+  });
+}
+
 bool is_section(std::string_view path) {
-  return std::any_of(std::begin(kKeys), std::end(kKeys), [&](const Key& key) {
+  if (path.starts_with(kExporters)) return is_exporter_name(path.substr(kExporters.size()));
+  return std::any_of(keys().begin(), keys().end(), [&](const Key& key) {
     return key.path.size() > path.size() && key.path.starts_with(path) && key.path[path.size()] == '.';
   });
 }
@@ -366,10 +286,22 @@ std::string Written::shown() const {
   }
 }
 
-Complaint assign(Config& config, const Key& key, const Written& value) {
+Complaint assign(Config& config, const Key& key, std::string_view path, const Written& value) {
   if (key.slot == nullptr) {
     std::string text;
-    if (key.type == Type::boolean) {
+    if (key.type == Type::texts) {
+      std::vector<std::string> lines;
+      if (Complaint complaint = read_texts(key, value, lines)) return complaint;
+      for (const std::string& line : lines) text += line + "\n";
+    } else if (key.type == Type::count) {
+      uint32_t number = 0;
+      if (Complaint complaint = read_count(key, value, number)) return complaint;
+      text = std::to_string(number);
+    } else if (key.type == Type::size) {
+      uint64_t bytes = 0;
+      if (Complaint complaint = read_size(key, value, bytes)) return complaint;
+      text = std::to_string(bytes);
+    } else if (key.type == Type::boolean) {
       if (value.form != Written::Form::boolean) return wrong_form(key, value);
       text = value.boolean ? "true" : "false";
     } else if (key.type == Type::duration) {
@@ -379,8 +311,9 @@ Complaint assign(Config& config, const Key& key, const Written& value) {
     } else if (Complaint complaint = read_text(key, value, text)) {
       return complaint;
     }
-    auto& options = config.collectors[std::string(collector_of(key.path))].options;
-    const std::string name(last_word(key.path));
+    const std::string whose(collector_of(path));
+    auto& options = path.starts_with(kExporters) ? config.exporters[whose].options : config.collectors[whose].options;
+    const std::string name(last_word(path));
     if (text.empty())
       options.erase(name);  // an empty text is the default
     else
@@ -418,6 +351,10 @@ Complaint assign(Config& config, const Key& key, const Written& value) {
     case Type::address:
       read(std::get<std::string*>(slot), [&](std::string& out) { return read_text(key, value, out); });
       break;
+    case Type::texts:
+      read(std::get<std::vector<std::string>*>(slot),
+           [&](std::vector<std::string>& out) { return read_texts(key, value, out); });
+      break;
     case Type::level:
       read(std::get<LogLevel*>(slot), [&](LogLevel& out) { return read_level(value, out, key); });
       break;
@@ -429,8 +366,25 @@ std::string unknown_key(std::string_view path, bool section) {
   const auto bracket = [&](std::string_view name) { return section ? "[" + std::string(name) + "]" : quoted(name); };
   std::string text = section ? "unknown section " : "unknown key ";
   text += section ? "[" + printable(path, 100) + "]" : quoted(printable(path, 100));
+  if (path.starts_with(kExporters)) {
+    const std::string_view name = collector_of(path);
+    if (!is_exporter_name(name))
+      return text + "; an exporter's name has letters, digits, '_' and '-', for example [exporters.central]";
+    std::vector<std::string_view> words;
+    std::string all;
+    for (const Key& key : keys()) {
+      if (!key.path.starts_with(kExporters)) continue;
+      words.push_back(last_word(key.path));
+      all += (all.empty() ? "" : ", ") + std::string(last_word(key.path));
+    }
+    if (const auto near = nearest_word(last_word(path), words))
+      return text + "; did you mean " + quoted(std::string(kExporters) + std::string(name) + "." + std::string(*near)) +
+             "?";
+    return text + "; [exporters.NAME] knows " + all;
+  }
   std::vector<std::string_view> known;
-  for (const Key& key : kKeys) {
+  for (const Key& key : keys()) {
+    if (key.path.starts_with(kExporters)) continue;
     if (!section) {
       known.push_back(key.path);
       continue;
@@ -441,7 +395,7 @@ std::string unknown_key(std::string_view path, bool section) {
   if (const auto near = nearest_word(path, known)) return text + "; did you mean " + bracket(*near) + "?";
   if (path.starts_with("collectors.") && path.size() > 11) {
     std::string names;
-    for (const Key& key : kKeys)
+    for (const Key& key : keys())
       if (key.path.starts_with("collectors.") && last_word(key.path) == "enabled")
         names += (names.empty() ? "" : ", ") + std::string(collector_of(key.path));
     const std::string_view name = collector_of(path);
@@ -451,7 +405,7 @@ std::string unknown_key(std::string_view path, bool section) {
     // The right word in the wrong section.
     const Key* only = nullptr;
     size_t count = 0;
-    for (const Key& key : kKeys) {
+    for (const Key& key : keys()) {
       if (last_word(key.path) != last_word(path)) continue;
       only = &key;
       ++count;
@@ -461,13 +415,14 @@ std::string unknown_key(std::string_view path, bool section) {
   const size_t dot = path.rfind('.');
   const std::string_view parent = dot == std::string_view::npos ? std::string_view() : path.substr(0, dot);
   std::string here;
-  for (const Key& key : kKeys) {
+  for (const Key& key : keys()) {
     if (parent.empty() || !key.path.starts_with(parent) || key.path[parent.size()] != '.') continue;
     if (key.path.find('.', parent.size() + 1) != std::string_view::npos) continue;
     here += (here.empty() ? "" : ", ") + std::string(last_word(key.path));
   }
   if (!here.empty()) return text + "; [" + std::string(parent) + "] knows " + here;
-  return text + "; the sections are listen, poll, smoothing, store, exposition, log and collectors.NAME";
+  return text +
+         "; the sections are listen, poll, smoothing, store, exposition, log, collectors.NAME and exporters.NAME";
 }
 
 }  // namespace config_table
@@ -476,7 +431,7 @@ using namespace config_table;
 
 Config default_config() {
   Config config;
-  for (const Key& key : kKeys)
+  for (const Key& key : keys())
     if (key.path.starts_with("collectors.")) config.collectors.try_emplace(std::string(collector_of(key.path)));
   return config;
 }
@@ -509,7 +464,7 @@ Status set_config_value(Config& config, std::string_view path, std::string_view 
       rest.remove_prefix(comma == std::string_view::npos ? rest.size() : comma + 1);
     }
   }
-  if (const Complaint wrong = assign(config, *key, value))
+  if (const Complaint wrong = assign(config, *key, path, value))
     return Status(Code::invalid, quoted(printable(text, 60)) + " " + *wrong);
   if (key->path == "poll.interval") {
     config.poll.slow = std::max(config.poll.slow, config.poll.interval);
@@ -532,7 +487,7 @@ std::string configuration_markdown() {
       "`\"1GiB\"`.\n"
       "An unknown key is an error: a misspelt one would otherwise do nothing, silently.\n";
   std::string_view section;
-  for (const Key& key : kKeys) {
+  for (const Key& key : keys()) {
     const std::string_view its = key.path.substr(0, key.path.rfind('.'));
     if (its != section) {
       section = its;
@@ -548,7 +503,7 @@ std::string configuration_markdown() {
   out += "\n## Example\n\n```toml\n";
   Config config = default_config();
   section = {};
-  for (const Key& key : kKeys) {
+  for (const Key& key : keys()) {
     if (!key.absent_default.empty()) continue;
     const std::string_view its = key.path.substr(0, key.path.rfind('.'));
     if (its != section) out += std::string(section.empty() ? "" : "\n") + "[" + std::string(its) + "]\n";

@@ -42,8 +42,11 @@ bool memory_of(pid_t pid, ProcessUse& use) {
 SelfMetrics::SelfMetrics(const Clock& clock, std::string version, std::string revision)
     : clock_(clock), version_(std::move(version)), revision_(std::move(revision)), started_wall_(clock.wall()) {}
 
-bool SelfMetrics::changed(const std::vector<std::unique_ptr<CollectorSlot>>& slots) const {
+bool SelfMetrics::changed(const std::vector<std::unique_ptr<CollectorSlot>>& slots, const SelfInputs& inputs) const {
   if (catalog_ == nullptr || slots_.size() != slots.size()) return true;
+  if (history_.has_value() != inputs.history.has_value() || exporters_.size() != inputs.exporters.size()) return true;
+  for (size_t i = 0; i < exporters_.size(); ++i)
+    if (exporters_[i].name != inputs.exporters[i].name) return true;
   for (size_t i = 0; i < slots.size(); ++i)
     if (slots_[i].calls.size() != slots[i]->totals().calls.size() ||
         slots_[i].errors.size() != slots[i]->totals().errors.size() ||
@@ -52,7 +55,7 @@ bool SelfMetrics::changed(const std::vector<std::unique_ptr<CollectorSlot>>& slo
   return false;
 }
 
-void SelfMetrics::rebuild(const std::vector<std::unique_ptr<CollectorSlot>>& slots) {
+void SelfMetrics::rebuild(const std::vector<std::unique_ptr<CollectorSlot>>& slots, const SelfInputs& inputs) {
   auto catalog = std::make_shared<Catalog>();
   catalog->generation = catalog_ == nullptr ? 1 : catalog_->generation + 1;
   CatalogBuilder build(*catalog);
@@ -117,6 +120,38 @@ void SelfMetrics::rebuild(const std::vector<std::unique_ptr<CollectorSlot>>& slo
       at.implausible.push_back(add(MetricId::collector_implausible,
                                    {collector, {AttributeId::metric_name, std::string(info(metric).name)}}));
   }
+  exporters_.clear();
+  for (const ExporterState& exporter : inputs.exporters) {
+    const Attribute name{AttributeId::exporter, exporter.name};
+    ExporterIndices at{};
+    at.name = exporter.name;
+    at.up = add(MetricId::exporter_up, {name});
+    at.status = static_cast<int>(catalog->series.size());
+    for (size_t health = 0; health < kExporterHealths; ++health)
+      add(MetricId::exporter_status,
+          {name, {AttributeId::exporter_state, std::string(to_string(static_cast<ExporterHealth>(health)))}});
+    at.samples = add(MetricId::exporter_samples, {name});
+    at.rejected = add(MetricId::exporter_rejected, {name});
+    at.lost = add(MetricId::exporter_lost, {name});
+    at.requests_ok = add(MetricId::exporter_requests, {name, {AttributeId::result, "ok"}});
+    at.requests_failed = add(MetricId::exporter_requests, {name, {AttributeId::result, "failed"}});
+    at.bytes = add(MetricId::exporter_bytes, {name});
+    at.behind = add(MetricId::exporter_behind, {name});
+    at.last_success = add(MetricId::exporter_last_success, {name});
+    exporters_.push_back(std::move(at));
+  }
+  history_.reset();
+  if (inputs.history) {
+    HistoryIndices at{};
+    at.status = static_cast<int>(catalog->series.size());
+    for (size_t health = 0; health < kDiskHealths; ++health)
+      add(MetricId::history_status,
+          {{AttributeId::history_state, std::string(to_string(static_cast<DiskHealth>(health)))}});
+    at.bytes = add(MetricId::history_bytes);
+    at.written = add(MetricId::history_written);
+    at.dropped = add(MetricId::history_dropped);
+    history_ = at;
+  }
   uses_.resize(slots.size());
   ended_cpu_.resize(slots.size());
   seen_pid_.resize(slots.size(), -1);
@@ -139,9 +174,37 @@ void SelfMetrics::look_at_processes(const std::vector<std::unique_ptr<CollectorS
   }
 }
 
+void SelfMetrics::set_exporters(const SelfInputs& inputs, Frame& frame) const {
+  const auto set = [&](int index, double value) { frame.set(static_cast<size_t>(index), value); };
+  for (size_t i = 0; i < exporters_.size(); ++i) {
+    const ExporterIndices& at = exporters_[i];
+    const ExporterState& state = inputs.exporters[i];
+    set(at.up, state.health == ExporterHealth::ok ? 1 : 0);
+    for (size_t health = 0; health < kExporterHealths; ++health)
+      set(at.status + static_cast<int>(health), static_cast<size_t>(state.health) == health ? 1 : 0);
+    set(at.samples, static_cast<double>(state.samples));
+    set(at.rejected, static_cast<double>(state.rejected));
+    set(at.lost, static_cast<double>(state.lost_polls));
+    set(at.requests_ok, static_cast<double>(state.requests_ok));
+    set(at.requests_failed, static_cast<double>(state.requests_failed));
+    set(at.bytes, static_cast<double>(state.bytes));
+    set(at.behind, static_cast<double>(state.behind));
+    if (state.last_success != 0)
+      set(at.last_success, to_seconds(state.last_success));
+    else
+      frame.absent(static_cast<size_t>(at.last_success), State::not_ready);
+  }
+  if (!history_) return;
+  for (size_t health = 0; health < kDiskHealths; ++health)
+    set(history_->status + static_cast<int>(health), static_cast<size_t>(inputs.history->health) == health ? 1 : 0);
+  set(history_->bytes, static_cast<double>(inputs.history->bytes));
+  set(history_->written, static_cast<double>(inputs.history->rows_written));
+  set(history_->dropped, static_cast<double>(inputs.history->rows_dropped));
+}
+
 void SelfMetrics::update(const std::vector<std::unique_ptr<CollectorSlot>>& slots, const SelfInputs& inputs,
                          Frame& frame) {
-  if (changed(slots)) rebuild(slots);
+  if (changed(slots, inputs)) rebuild(slots, inputs);
   const Nanos now = clock_.monotonic();
   if (looked_at_ == 0 || now - looked_at_ >= kProcessPeriod) {
     look_at_processes(slots);
@@ -184,6 +247,7 @@ void SelfMetrics::update(const std::vector<std::unique_ptr<CollectorSlot>>& slot
   set(log_lost_, static_cast<double>(lost_log_lines()));
   set(reloads_ok_, static_cast<double>(inputs.reloads_ok));
   set(reloads_failed_, static_cast<double>(inputs.reloads_failed));
+  set_exporters(inputs, frame);
 
   for (size_t i = 0; i < slots.size(); ++i) {
     const CollectorSlot& slot = *slots[i];

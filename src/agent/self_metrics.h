@@ -6,11 +6,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "agent/collector_slot.h"
 #include "base/fd.h"
+#include "exporters/runner.h"
 #include "model/catalog.h"
 #include "model/frame.h"
 
@@ -32,6 +34,8 @@ struct SelfInputs {
   Nanos store_span = 0;
   uint64_t reloads_ok = 0;
   uint64_t reloads_failed = 0;
+  std::vector<ExporterState> exporters;
+  std::optional<DiskState> history;  // none: it is not kept on disk
 };
 
 struct ProcessUse {
@@ -57,8 +61,16 @@ class SelfMetrics {
     int cpu, resident, private_bytes;
     std::vector<int> call_time, calls, errors, implausible;
   };
-  void rebuild(const std::vector<std::unique_ptr<CollectorSlot>>& slots);
-  bool changed(const std::vector<std::unique_ptr<CollectorSlot>>& slots) const;
+  struct ExporterIndices {
+    std::string name;
+    int up, status, samples, rejected, lost, requests_ok, requests_failed, bytes, behind, last_success;
+  };
+  struct HistoryIndices {
+    int status, bytes, written, dropped;
+  };
+  void rebuild(const std::vector<std::unique_ptr<CollectorSlot>>& slots, const SelfInputs& inputs);
+  bool changed(const std::vector<std::unique_ptr<CollectorSlot>>& slots, const SelfInputs& inputs) const;
+  void set_exporters(const SelfInputs& inputs, Frame& frame) const;
   void look_at_processes(const std::vector<std::unique_ptr<CollectorSlot>>& slots);
 
   const Clock& clock_;
@@ -75,6 +87,8 @@ class SelfMetrics {
   std::vector<Nanos> seen_cpu_;
 
   std::vector<SlotIndices> slots_;
+  std::vector<ExporterIndices> exporters_;
+  std::optional<HistoryIndices> history_;
   int build_ = 0, start_ = 0, agent_cpu_ = 0, agent_resident_ = 0, agent_private_ = 0, store_bytes_ = 0,
       store_limit_ = 0, store_span_ = 0, scrapes_text_ = 0, scrapes_openmetrics_ = 0, scrapes_protobuf_ = 0,
       render_time_ = 0, page_bytes_ = 0, requests_ok_ = 0, requests_client_ = 0, requests_server_ = 0, connections_ = 0,

@@ -193,6 +193,37 @@ void write_event(JsonWriter& json, const EventLog::Entry& entry) {
   json.end_object();
 }
 
+void write_exporter(JsonWriter& json, const ExporterState& one) {
+  json.begin_object();
+  json.key("name").text(one.name);
+  json.key("type").text(one.type);
+  json.key("where").text(one.where);
+  json.key("state").text(to_string(one.health));
+  json.key("message").text(one.message);
+  json.key("samples").integer(static_cast<int64_t>(one.samples));
+  json.key("rejected_samples").integer(static_cast<int64_t>(one.rejected));
+  json.key("lost_polls").integer(static_cast<int64_t>(one.lost_polls));
+  json.key("requests_ok").integer(static_cast<int64_t>(one.requests_ok));
+  json.key("requests_failed").integer(static_cast<int64_t>(one.requests_failed));
+  json.key("bytes").integer(static_cast<int64_t>(one.bytes));
+  json.key("behind_polls").integer(static_cast<int64_t>(one.behind));
+  if (one.last_success != 0) json.key("last_success").number(to_seconds(one.last_success));
+  if (one.next_try != 0) json.key("next_try").number(to_seconds(one.next_try));
+  json.end_object();
+}
+
+void write_history(JsonWriter& json, const DiskState& state) {
+  json.key("history").begin_object();
+  json.key("state").text(to_string(state.health));
+  json.key("message").text(state.text);
+  json.key("bytes").integer(static_cast<int64_t>(state.bytes));
+  json.key("polls_written").integer(static_cast<int64_t>(state.rows_written));
+  json.key("polls_dropped").integer(static_cast<int64_t>(state.rows_dropped));
+  json.key("polls_waiting").integer(static_cast<int64_t>(state.rows_waiting));
+  json.key("chunks_damaged").integer(static_cast<int64_t>(state.chunks_damaged));
+  json.end_object();
+}
+
 }  // namespace
 
 std::string status_document(const StatusInputs& in) {
@@ -231,6 +262,10 @@ std::string status_document(const StatusInputs& in) {
   json.end_array();
 
   json.key("event_catalogue").integer(event_catalogue_version());
+  json.key("exporters").begin_array();
+  for (const ExporterState& one : in.exporters) write_exporter(json, one);
+  json.end_array();
+  if (in.history) write_history(json, *in.history);
   json.key("events").begin_array();
   for (const EventLog::Entry& entry : in.events.entries()) write_event(json, entry);
   json.end_array();

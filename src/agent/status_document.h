@@ -29,7 +29,9 @@ struct StatusInputs {
   uint64_t scrapes = 0;
   Nanos last_scrape = 0;  // monotonic; 0: never
   uint64_t page_bytes = 0;
-  bool device_values = true;  // false: devices without their values
+  std::vector<ExporterState> exporters;
+  std::optional<DiskState> history;  // none: it is not kept on disk
+  bool device_values = true;         // false: devices without their values
 };
 
 std::string status_document(const StatusInputs& inputs);

@@ -4,11 +4,11 @@
 
 #include "base/counted_new_for_test.h"
 #include "encode/exposition.h"
-#include "encode/otlp.h"
-#include "encode/remote_write.h"
 #include "encode/graphite.h"
 #include "encode/influx.h"
 #include "encode/json_lines.h"
+#include "encode/otlp.h"
+#include "encode/remote_write.h"
 #include "encode/runs_for_test.h"
 #include "encode/snapshot_for_test.h"
 #include "encode/statsd.h"

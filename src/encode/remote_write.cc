@@ -287,6 +287,10 @@ RemoteWriteEncoder::~RemoteWriteEncoder() = default;
 RemoteWriteEncoder::RemoteWriteEncoder(RemoteWriteEncoder&&) noexcept = default;
 RemoteWriteEncoder& RemoteWriteEncoder::operator=(RemoteWriteEncoder&&) noexcept = default;
 
+void RemoteWriteEncoder::set_max_samples(size_t most) {
+  state_->options.max_samples = std::max<size_t>(most, 1);
+}
+
 void RemoteWriteEncoder::begin(std::span<const FrameRun> batch) {
   State& state = *state_;
   state.book.begin(batch);

@@ -56,6 +56,9 @@ class RemoteWriteEncoder {
   RemoteWriteEncoder(RemoteWriteEncoder&&) noexcept;
   RemoteWriteEncoder& operator=(RemoteWriteEncoder&&) noexcept;
 
+  // Other bounds of a request from the next begin() on; at least 1.
+  void set_max_samples(size_t most);
+
   // Starts from the last commit(), whatever became of requests since. Nothing of `batch` is looked at afterwards.
   void begin(std::span<const FrameRun> batch);
   // Replaces `body` by the next request, compressed; false: there is none left.

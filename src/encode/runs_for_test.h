@@ -2,8 +2,8 @@
 #pragma once
 
 #include <deque>
-#include <memory>
 #include <limits>
+#include <memory>
 #include <string>
 #include <vector>
 

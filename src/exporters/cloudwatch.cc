@@ -148,7 +148,7 @@ class CloudWatchDestination final : public Destination {
     sent.message = answer.text.empty() ? "HTTP " + std::to_string(reply->status) : answer.text;
     if (answer.verdict == CloudWatchVerdict::keys) chain_.invalidate();
     sent.verdict = may_be_sent_again(answer.verdict) || answer.verdict == CloudWatchVerdict::denied ? Verdict::later
-                                                                                                     : Verdict::refused;
+                                                                                                    : Verdict::refused;
     return sent;
   }
 
@@ -234,7 +234,8 @@ Result<std::unique_ptr<Destination>> make_cloudwatch(const ExporterSettings& set
   const AwsWorld world = real_world(**client);
   const std::string region = settings.text("region", aws_region(world, profile));
   if (region.empty())
-    return fail(settings.wrong("region", "is needed, for example \"eu-central-1\": neither AWS_REGION nor a profile says it"));
+    return fail(
+        settings.wrong("region", "is needed, for example \"eu-central-1\": neither AWS_REGION nor a profile says it"));
   Result<Endpoint> endpoint = endpoint_of(settings, region);
   if (!endpoint) return fail(endpoint.error());
   where = endpoint->url;

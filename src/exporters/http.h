@@ -1,4 +1,5 @@
-// What destinations that are spoken to over HTTP have in common: the client, who we are to it, and what its answers mean.
+// What destinations that are spoken to over HTTP have in common: the client, who we are to it, and what its answers
+// mean.
 #pragma once
 
 #include <memory>

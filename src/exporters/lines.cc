@@ -109,12 +109,11 @@ class InfluxDestination final : public TextDestination {
     if (reply.status == 400 && reply.body.find("partial write") != std::string::npos) {
       sent.verdict = Sent::Verdict::delivered;
       const size_t at = reply.body.find("dropped=");
-      sent.rejected =
-          at == std::string::npos
-              ? 1
-              : parse_u64(std::string_view(reply.body)
-                              .substr(at + 8, reply.body.find_first_not_of("0123456789", at + 8) - at - 8))
-                    .value_or(1);
+      sent.rejected = at == std::string::npos
+                          ? 1
+                          : parse_u64(std::string_view(reply.body)
+                                          .substr(at + 8, reply.body.find_first_not_of("0123456789", at + 8) - at - 8))
+                                .value_or(1);
     }
     return sent;
   }
@@ -128,8 +127,7 @@ class InfluxDestination final : public TextDestination {
 
 class FileDestination final : public TextDestination {
  public:
-  FileDestination(RotatingFile file, JsonLinesOptions options)
-      : file_(std::move(file)), encoder_(std::move(options)) {}
+  FileDestination(RotatingFile file, JsonLinesOptions options) : file_(std::move(file)), encoder_(std::move(options)) {}
   Sent send() override { return outcome(file_.append(text_), samples_, text_.size()); }
   void interrupt() override {}
 

@@ -156,12 +156,9 @@ Result<std::unique_ptr<Destination>> make_otlp(const ExporterSettings& settings,
   OtlpOptions options;
   options.form = *protocol == "http/json" ? OtlpForm::json : OtlpForm::protobuf;
   options.temporality = *temporality == "delta" ? OtlpTemporality::delta : OtlpTemporality::cumulative;
-  options.resource = {{"service.name", "accelmon"},
-                      {"service.instance.id", identity.hostname},
-                      {"service.version", identity.version},
-                      {"host.name", identity.hostname},
-                      {"host.id", identity.host_id},
-                      {"os.type", "linux"}};
+  options.resource = {{"service.name", "accelmon"},          {"service.instance.id", identity.hostname},
+                      {"service.version", identity.version}, {"host.name", identity.hostname},
+                      {"host.id", identity.host_id},         {"os.type", "linux"}};
   for (const auto& [key, value] : *resource) {
     const auto known = std::find_if(options.resource.begin(), options.resource.end(),
                                     [&, &wanted = key](const auto& one) { return one.first == wanted; });
@@ -173,9 +170,8 @@ Result<std::unique_ptr<Destination>> make_otlp(const ExporterSettings& settings,
   std::vector<std::string> headers{"Content-Type: " +
                                    (grpc ? std::string("application/grpc") : std::string(content_type(options.form)))};
   if (grpc) headers.emplace_back("TE: trailers");
-  Result<HttpDestination> http =
-      HttpDestination::make(settings, identity, std::move(headers),
-                            grpc ? "http://127.0.0.1:4317" : "http://127.0.0.1:4318/v1/metrics");
+  Result<HttpDestination> http = HttpDestination::make(
+      settings, identity, std::move(headers), grpc ? "http://127.0.0.1:4317" : "http://127.0.0.1:4318/v1/metrics");
   if (!http) return fail(http.error());
   http->gzip = !grpc && settings.flag("gzip", true);
   http->http2 = grpc;

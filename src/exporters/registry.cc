@@ -24,8 +24,7 @@ constexpr DestinationInfo kDestinations[] = {
      ACCELMON_HTTP_KEYS " gzip measurement", make_influx},
     {"graphite", "Graphite's plaintext protocol", kQuarter, false, "address timeout tags prefix by_index",
      make_graphite},
-    {"statsd", "StatsD, and DogStatsD with tags", kQuarter, false, "address timeout tags prefix by_index",
-     make_statsd},
+    {"statsd", "StatsD, and DogStatsD with tags", kQuarter, false, "address timeout tags prefix by_index", make_statsd},
     {"json_lines", "A file with one JSON object for each device and poll", kQuarter, false, "path max_bytes keep",
      make_json_lines},
 };

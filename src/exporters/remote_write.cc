@@ -45,9 +45,10 @@ class RemoteWriteDestination final : public Destination {
         }
       }
     }
-    // A single sample that it does not want costs the others nothing: the batch is sent again in smaller pieces, of which
-    // only the one with that sample is left out. What it has already it takes twice without harm.
-    if (sent.verdict == Verdict::refused && sent.samples > 1 && (reply.status == 400 || reply.status == 413 || reply.status == 422)) {
+    // A single sample that it does not want costs the others nothing: the batch is sent again in smaller pieces, of
+    // which only the one with that sample is left out. What it has already it takes twice without harm.
+    if (sent.verdict == Verdict::refused && sent.samples > 1 &&
+        (reply.status == 400 || reply.status == 413 || reply.status == 422)) {
       options_.max_samples = std::max<size_t>(1, std::min<size_t>(options_.max_samples, sent.samples) / 8);
       renew();
       sent.verdict = Verdict::again;
@@ -101,7 +102,8 @@ Result<std::unique_ptr<Destination>> make_remote_write(const ExporterSettings& s
   if (!labels) return fail(labels.error());
   for (const auto& [name, value] :
        {std::pair<std::string, std::string>{"job", "accelmon"}, {"instance", identity.hostname}})
-    if (std::none_of(labels->begin(), labels->end(), [&, &wanted = name](const auto& one) { return one.first == wanted; }))
+    if (std::none_of(labels->begin(), labels->end(),
+                     [&, &wanted = name](const auto& one) { return one.first == wanted; }))
       labels->emplace_back(name, value);
   Result<ConstantLabels> constant = constant_labels(std::move(*labels));
   if (!constant) return fail(settings.wrong("labels", constant.error().message()));

@@ -12,9 +12,10 @@
 namespace accelmon {
 namespace {
 
-constexpr unsigned kMostTries = 10;    // of a request at which the far end itself fails
-constexpr unsigned kMostRestarts = 16; // of a batch: pieces halve
+constexpr unsigned kMostTries = 10;     // of a request at which the far end itself fails
+constexpr unsigned kMostRestarts = 16;  // of a batch: pieces halve
 constexpr size_t kMostPolls = 4096;
+constexpr Nanos kStopGrace = 2 * kSecond;
 constexpr size_t kMostMessage = 300;
 
 size_t series_of(std::span<const FrameRun> runs) {
@@ -67,13 +68,22 @@ void Runner::start() {
   ::pthread_setname_np(thread_.native_handle(), ("push " + options_.name).substr(0, 15).c_str());
 }
 
-void Runner::stop() {
+void Runner::begin_stop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
   }
   wake_.notify_all();
-  if (thread_.joinable()) thread_.join();
+}
+
+void Runner::stop() {
+  begin_stop();
+  if (!thread_.joinable()) return;
+  {
+    std::unique_lock lock(mutex_);
+    if (!wake_.wait_for(lock, std::chrono::nanoseconds(kStopGrace), [&] { return ended_; })) destination_->interrupt();
+  }
+  thread_.join();
 }
 
 ExporterState Runner::state() const {
@@ -96,6 +106,9 @@ void Runner::run() {
     // The last turn takes what is there; what does not get through waits for the next start, if there is a history.
     if (!turn()) going = false;
   }
+  const std::lock_guard lock(mutex_);
+  ended_ = true;
+  wake_.notify_all();
 }
 
 bool Runner::turn() {

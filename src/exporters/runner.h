@@ -2,9 +2,9 @@
 //
 // A thread of its own, so that a far end that is slow, refuses or lies holds up nothing else. What could not be sent
 // stays where it is (the history on disk, or the feed in memory), so an outage costs memory nothing, and afterwards
-// everything arrives in order. Pauses double from one second to a minute, with up to a quarter of chance on top, and are
-// as long as the far end asks for. A request that fails again and again (500) is left out after ten tries, one that is
-// refused at once, so that no sample blocks those behind it.
+// everything arrives in order. Pauses double from one second to a minute, with up to a quarter of chance on top, and
+// are as long as the far end asks for. A request that fails again and again (500) is left out after ten tries, one that
+// is refused at once, so that no sample blocks those behind it.
 //
 // Threads: start() and stop() by the agent's thread; state() from any. Cost: nothing between the intervals.
 #pragma once
@@ -34,10 +34,10 @@ std::string_view to_string(ExporterHealth health);
 struct ExporterState {
   std::string name, type, where;
   ExporterHealth health = ExporterHealth::starting;
-  std::string message;     // for people: why it is not ok
-  uint64_t samples = 0;    // delivered
-  uint64_t rejected = 0;   // samples that the far end did not want, or requests that it refused
-  uint64_t lost_polls = 0; // that fell out of the history before they could be sent
+  std::string message;      // for people: why it is not ok
+  uint64_t samples = 0;     // delivered
+  uint64_t rejected = 0;    // samples that the far end did not want, or requests that it refused
+  uint64_t lost_polls = 0;  // that fell out of the history before they could be sent
   uint64_t requests_ok = 0, requests_failed = 0;
   uint64_t bytes = 0;      // sent with success
   uint64_t behind = 0;     // polls that wait
@@ -64,8 +64,9 @@ class Runner {
   Runner& operator=(const Runner&) = delete;
 
   void start();
-  // One more turn, without waiting for what does not work, and the end. At most some seconds.
-  void stop();
+  // One more turn, without waiting for what does not work, and the end.
+  void begin_stop();
+  void stop();  // and waits for it: some seconds at most, then what it waits for is interrupted
   ExporterState state() const;
 
  private:
@@ -89,6 +90,7 @@ class Runner {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   bool stopping_ = false;
+  bool ended_ = false;
   ExporterState state_;
   std::thread thread_;
 };

@@ -1,7 +1,7 @@
 // What the configuration says of one exporter, read with types.
 //
-// The configuration has checked forms (a duration is one, a list is one); what a destination needs is checked here, with
-// errors that name the key. Threads: values.
+// The configuration has checked forms (a duration is one, a list is one); what a destination needs is checked here,
+// with errors that name the key. Threads: values.
 #pragma once
 
 #include <map>
@@ -16,8 +16,8 @@
 namespace accelmon {
 
 struct ExporterSettings {
-  std::string name;  // of its section: [exporters.NAME]
-  std::string type;  // "otlp", "remote_write", ...; see exporters/registry.h
+  std::string name;                                         // of its section: [exporters.NAME]
+  std::string type;                                         // "otlp", "remote_write", ...; see exporters/registry.h
   std::map<std::string, std::string, std::less<>> options;  // lists with one element a line
 
   bool has(std::string_view key) const { return options.find(key) != options.end(); }

@@ -137,7 +137,8 @@ void RotatingFile::rotate() {
 
 Status RotatingFile::append(std::string_view lines) {
   if (fd_.valid() && limit_ != 0) {
-    struct stat named {}, held {};
+    struct stat named {
+    }, held{};
     if (::stat(path_.c_str(), &named) != 0 || ::fstat(fd_.get(), &held) != 0 || named.st_ino != held.st_ino ||
         named.st_dev != held.st_dev)
       fd_.reset();

@@ -1,4 +1,5 @@
-// Bytes to a socket or a file, for destinations that know no answers: TCP, UDP, local sockets, files that are turned over.
+// Bytes to a socket or a file, for destinations that know no answers: TCP, UDP, local sockets, files that are turned
+// over.
 //
 // Threads: one at a time, but for interrupt(). Every wait is bounded. Errors are a Status that names the address.
 #pragma once
@@ -21,8 +22,8 @@ class Wire {
   Wire(Wire&& other) noexcept;
 
   bool datagrams() const { return kind_ != Kind::stream; }
-  // All of a stream's bytes, or one datagram. Connects first where it is not connected. After an error the connection is
-  // closed, and it is not known what arrived.
+  // All of a stream's bytes, or one datagram. Connects first where it is not connected. After an error the connection
+  // is closed, and it is not known what arrived.
   Status send(std::string_view bytes);
   void interrupt() { interrupted_.store(true, std::memory_order_release); }
 
@@ -43,8 +44,7 @@ class Wire {
 // and so on up to `keep`, and a new one begun. It is opened anew when somebody else has moved it away.
 class RotatingFile {
  public:
-  RotatingFile(std::string path, uint64_t limit, unsigned keep)
-      : path_(std::move(path)), limit_(limit), keep_(keep) {}
+  RotatingFile(std::string path, uint64_t limit, unsigned keep) : path_(std::move(path)), limit_(limit), keep_(keep) {}
   // All or nothing, as far as the file can be cut back after half of it.
   Status append(std::string_view lines);
 

@@ -43,6 +43,7 @@ enum class Unit : uint8_t {
   line,
   reload,
   transition,
+  poll,
 };
 
 // UCUM text as OpenTelemetry writes it ("By", "s", "Cel", "{row}").
@@ -118,6 +119,8 @@ constexpr std::string_view unit_text(Unit unit) {
       return "{reload}";
     case Unit::transition:
       return "{transition}";
+    case Unit::poll:
+      return "{poll}";
   }
   return "";
 }

@@ -55,8 +55,9 @@ Status load(Library& library) {
       return {};
     why = Status(Code::invalid, std::string(name) + " lacks functions that every libcurl has");
   }
-  return {Code::absent, "what is pushed over HTTP needs libcurl, which cannot be loaded: install the package libcurl4 (" +
-                            why.message() + ")"};
+  return {Code::absent,
+          "what is pushed over HTTP needs libcurl, which cannot be loaded: install the package libcurl4 (" +
+              why.message() + ")"};
 }
 
 // Loaded once and kept: libcurl and its TLS library cannot be unloaded safely.
@@ -170,7 +171,8 @@ Result<PushReply> PushClient::send(const PushRequest& request) {
   }
   lib.set(curl, CURLOPT_HTTPHEADER, headers);
   lib.set(curl, CURLOPT_HTTP_VERSION,
-          request.http2 ? static_cast<long>(CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE) : static_cast<long>(CURL_HTTP_VERSION_1_1));
+          request.http2 ? static_cast<long>(CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE)
+                        : static_cast<long>(CURL_HTTP_VERSION_1_1));
   lib.set(curl, CURLOPT_TIMEOUT_MS, milliseconds);
   lib.set(curl, CURLOPT_CONNECTTIMEOUT_MS, milliseconds);
   lib.set(curl, CURLOPT_NOSIGNAL, 1L);
@@ -203,8 +205,8 @@ Result<PushReply> PushClient::send(const PushRequest& request) {
     receiver.reply.status = static_cast<unsigned>(std::max(status, 0L));
     return std::move(receiver.reply);
   }
-  const std::string why = shown(request.url) + ": " +
-                          printable(handle.error[0] != '\0' ? handle.error.data() : lib.text(code), 300);
+  const std::string why =
+      shown(request.url) + ": " + printable(handle.error[0] != '\0' ? handle.error.data() : lib.text(code), 300);
   switch (code) {
     case CURLE_OPERATION_TIMEDOUT:
       return fail(Code::timeout, why);

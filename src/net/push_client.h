@@ -30,7 +30,7 @@ struct PushSecurity {
 };
 
 struct PushRequest {
-  std::string url;  // http:// or https://
+  std::string url;                   // http:// or https://
   std::vector<std::string> headers;  // "Name: value"
   std::string_view body;
   std::string method = "POST";

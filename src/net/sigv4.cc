@@ -206,7 +206,8 @@ std::string credential_scope(const SigV4Scope& scope) {
 
 Status sigv4_available() {
   if (crypto() != nullptr) return {};
-  return {Code::absent, "requests to AWS are signed with libcrypto, which cannot be loaded: install the package libssl3"};
+  return {Code::absent,
+          "requests to AWS are signed with libcrypto, which cannot be loaded: install the package libssl3"};
 }
 
 std::string sigv4_time(Nanos wall) {

@@ -52,6 +52,7 @@ enum class DiskHealth : uint8_t {
   disk_full,  // no space: rows wait, and the oldest are dropped
   error,      // the file cannot be used
 };
+inline constexpr size_t kDiskHealths = 4;
 std::string_view to_string(DiskHealth health);
 
 struct DiskState {
