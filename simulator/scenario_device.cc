@@ -43,6 +43,7 @@ uint64_t hash_text(std::string_view text) {
 bool parse_pci(const std::string& text, Device& device) {
   unsigned domain = 0, bus = 0, slot = 0, function = 0;
   char rest = 0;
+  // NOLINTNEXTLINE(cert-err34-c): widths bound the numbers, and the count of fields tells
   const int fields = sscanf(text.c_str(), "%8x:%2x:%2x.%1x%c", &domain, &bus, &slot, &function, &rest);
   if (fields != 4 || slot > 0x1f || function != 0) return false;
   device.pci_domain = domain;
@@ -97,6 +98,7 @@ class DeviceParser {
     d.brand = read_named(reader, "brand", kBrands).value_or(0);
     if (const auto capability = reader.text("compute_capability")) {
       char rest = 0;
+      // NOLINTNEXTLINE(cert-err34-c): widths bound the numbers, and the count of fields tells
       if (sscanf(capability->c_str(), "%3d.%2d%c", &d.compute_major, &d.compute_minor, &rest) != 2) {
         reader.fail(reader.find("compute_capability"), "\"compute_capability\" must look like \"9.0\"");
       }
@@ -407,6 +409,7 @@ void read_pci_address(Reader& reader, unsigned copy, const char* example, unsign
   const std::string& text = addresses[copy];
   unsigned function = 0;
   char rest = 0;
+  // NOLINTNEXTLINE(cert-err34-c): widths bound the numbers, and the count of fields tells
   const int fields = sscanf(text.c_str(), "%8x:%2x:%2x.%1x%c", &domain, &bus, &slot, &function, &rest);
   if (fields != 4 || slot > 0x1f || function != 0 || domain > 0xffff)
     reader.fail(reader.find("pci.addresses"),

@@ -106,6 +106,7 @@ class Parser {
     const std::string cuda = nvidia ? need_text(reader, "cuda_version") : reader.text("cuda_version").value_or("0.0");
     unsigned major = 0, minor = 0;
     char rest = 0;
+    // NOLINTNEXTLINE(cert-err34-c): widths bound the numbers, and the count of fields tells
     if (sscanf(cuda.c_str(), "%4u.%1u%c", &major, &minor, &rest) != 2) {
       reader.fail(reader.find("cuda_version"), "\"cuda_version\" must look like \"13.1\"");
     }

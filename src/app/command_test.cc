@@ -109,15 +109,16 @@ TEST(Help, CompletionAndManKnowEveryVerb) {
 
 class Scenarios : public testing::Test {
  protected:
+  static void touch(const std::filesystem::path& file) { const std::ofstream made(file); }
   void SetUp() override {
     root_ = std::filesystem::path(testing::TempDir()) / ("accelmon-app-" + std::to_string(::getpid()));
     std::filesystem::create_directories(root_ / "share/accelmon/scenarios");
     std::filesystem::create_directories(root_ / "lib/accelmon/simulator");
     for (const char* name : {"t4", "h100x8"})
-      std::ofstream(root_ / "share/accelmon/scenarios" / (std::string(name) + ".toml"));
-    std::ofstream(root_ / "share/accelmon/scenarios/README.md");
+      touch(root_ / "share/accelmon/scenarios" / (std::string(name) + ".toml"));
+    touch(root_ / "share/accelmon/scenarios/README.md");
     for (const char* name : {"libnvidia-ml.so.1", "libaccelmon-kernel.so", "lay-out-tree"})
-      std::ofstream(root_ / "lib/accelmon/simulator" / name);
+      touch(root_ / "lib/accelmon/simulator" / name);
   }
   void TearDown() override { std::filesystem::remove_all(root_); }
   std::filesystem::path root_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "app/verdict.h"
 #include "base/text.h"
@@ -238,7 +239,7 @@ std::string header(const Report& report) {
   else
     out += age ? " · polled " + span_of_time(*age) + " ago" : std::string(" · not polled yet");
   if (!report.sampled && report.interval > 0) {
-    const auto interval = static_cast<Nanos>(std::clamp(report.interval, 0.0, 1e6) * 1e9 + 0.5);
+    const auto interval = static_cast<Nanos>(std::llround(std::clamp(report.interval, 0.0, 1e6) * 1e9));
     std::string every = format_duration(interval);
     every.insert(every.find_first_not_of("0123456789."), " ");
     out += ", every " + every;

@@ -121,6 +121,15 @@ void Gate::take(Tier tier, const Frame& raw, const Reading& reading, Samples& sa
   for (Tracked& tracked : tracked_[static_cast<size_t>(tier)]) take(tracked, raw, reading.at, samples);
 }
 
+void Gate::take_absences(Tier tier, const Frame& raw, Samples& samples) const {
+  const auto take = [&](uint32_t series) {
+    if (raw.states[series] != State::ok && samples.states[series] == State::ok)
+      samples.absent(series, raw.states[series]);
+  };
+  for (const Plain& plain : plain_[static_cast<size_t>(tier)]) take(plain.series);
+  for (const Tracked& tracked : tracked_[static_cast<size_t>(tier)]) take(tracked.series);
+}
+
 void Gate::take_unknown(Tier tier, const Frame& raw, const Reading& reading, Samples& samples) {
   for (const Plain& plain : plain_[static_cast<size_t>(tier)])
     if (samples.at[plain.series] == 0) take(plain, raw, reading.at, samples);

@@ -126,6 +126,7 @@ void Pipeline::Impl::process(const Frame& raw, Frame& out) {
     // A reading cannot come from after the frame; one without a time was taken with the frame.
     const Nanos at = raw.read_at[t] > 0 ? std::min(bounded(raw.read_at[t]), now) : read ? now : 0;
     if (!read) {
+      if (raw.values.size() == raw_series && raw.states.size() == raw_series) gate.take_absences(tier, raw, samples);
       if (first_frame && at > 0 && raw.values.size() == raw_series && raw.states.size() == raw_series) {
         reading.at = at;
         gate.take_unknown(tier, raw, reading, samples);

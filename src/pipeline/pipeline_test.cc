@@ -434,6 +434,29 @@ TEST(Status, IsNotMadeUpAndNotDerivedTwice) {
   EXPECT_EQ(rig.find(MetricId::hw_status, {{AttributeId::hw_state, "failed"}}), -1);
 }
 
+// A device that fell off the bus has no link width of a minute ago either.
+TEST(Tiers, WhatIsKnownToBeGoneIsGoneBeforeItsTiersTurn) {
+  Rig rig;
+  const int width = rig.add(MetricId::pcie_width, {{AttributeId::which, "current"}}, Tier::rare);
+  const int power = rig.add(MetricId::power, {{AttributeId::power_scope, "gpu"}});
+  rig.start();
+  rig.in.set(static_cast<size_t>(width), 16);
+  rig.in.set(static_cast<size_t>(power), 300);
+  rig.poll(1);
+  rig.poll(1, kFast);
+  EXPECT_EQ(rig.state(width), State::ok) << "its last reading stands between its turns";
+  rig.in.absent(static_cast<size_t>(width), State::error);
+  rig.in.absent(static_cast<size_t>(power), State::error);
+  rig.poll(1, kFast);
+  EXPECT_EQ(rig.state(power), State::error);
+  EXPECT_EQ(rig.state(width), State::error);
+  rig.in.set(static_cast<size_t>(width), 16);
+  rig.poll(1, kFast);
+  EXPECT_EQ(rig.state(width), State::error) << "a value comes with its tier's turn alone";
+  rig.poll(1, kAll);
+  EXPECT_EQ(rig.state(width), State::ok);
+}
+
 // A server has a hundred sensors: their windows would be four hundred series that nobody asked for.
 TEST(Smoothing, TemperaturesOfAcceleratorsAlone) {
   Rig rig;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -17,7 +18,7 @@ inline constexpr uint8_t kAll = 7;
 
 class Rig {
  public:
-  explicit Rig(PipelineOptions options = {}) : pipeline(options) {
+  explicit Rig(PipelineOptions options = {}) : pipeline(std::move(options)) {
     raw.generation = 1;
     CatalogBuilder(raw).add_device({.id = "GPU-1", .index = "0", .vendor = "nvidia", .model = "X"});
   }
@@ -37,7 +38,7 @@ class Rig {
   }
 
   // Polls after `seconds`.
-  void poll(double seconds, uint8_t fresh = kAll) { poll_after(static_cast<Nanos>(seconds * 1e9 + 0.5), fresh); }
+  void poll(double seconds, uint8_t fresh = kAll) { poll_after(std::llround(seconds * 1e9), fresh); }
   void poll_after(Nanos elapsed, uint8_t fresh = kAll) {
     in.monotonic += elapsed;
     in.wall += elapsed;

@@ -95,7 +95,7 @@ struct IntelTree : testing::Test, for_test::TemporaryTree, for_test::CollectorRi
   ~IntelTree() override { collector.reset(); }
   void write(const std::string& path, const std::string& text) { TemporaryTree::write(path, text + "\n"); }
   std::string plant(const std::string& address, const char* driver, const char* device) {
-    const std::string folder = "sys/bus/pci/devices/" + address + "/";
+    std::string folder = "sys/bus/pci/devices/" + address + "/";
     write(folder + "vendor", "0x8086");
     write(folder + "device", device);
     write(folder + "class", "0x030000");
@@ -313,7 +313,7 @@ TEST(PciBus, KnowsAddresses) {
 
 TEST_F(IntelTree, TheBusListsAcceleratorsAlone) {
   const auto function = [&](const std::string& address, const char* vendor, const char* device, const char* kind) {
-    const std::string folder = "sys/bus/pci/devices/" + address + "/";
+    std::string folder = "sys/bus/pci/devices/" + address + "/";
     write(folder + "vendor", vendor);
     write(folder + "device", device);
     write(folder + "class", kind);

@@ -408,7 +408,7 @@ struct PortThroughput {
   X(zesFabricPortGetThroughput, (Handle, PortThroughput*))
 
 namespace fn {
-#define ACCELMON_ZE_TYPE(name, arguments) using name = ZeResult arguments;
+#define ACCELMON_ZE_TYPE(name, arguments) using name = ZeResult arguments;  // NOLINT(bugprone-macro-parentheses)
 ACCELMON_ZE_FUNCTIONS(ACCELMON_ZE_TYPE)
 #undef ACCELMON_ZE_TYPE
 }  // namespace fn
