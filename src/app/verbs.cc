@@ -37,6 +37,7 @@ constexpr Option kTorchServe[] = {
     kSimulate,
     kProcfs,
 };
+constexpr Option kCloudWatchCost[] = {kConfig, kSimulate};
 constexpr Option kRelease[] = {
     {"--resume", "", "take the devices up again", ""},
     kSocket,
@@ -102,6 +103,16 @@ constexpr Verb kVerbs[] = {
      kTorchServe,
      {"accelmon torchserve-collect < /dev/null", "accelmon torchserve-collect --simulate h100x8 --gpu 2 < /dev/null"},
      run_torchserve_collect},
+    {"cloudwatch-cost",
+     "",
+     0,
+     0,
+     "what an exporter to CloudWatch would cost for a month",
+     "Reads this host's devices and says how many metrics and requests the configured exporters of\n"
+     "type cloudwatch and emf come to, rule by rule. Sends nothing, and needs no keys.",
+     kCloudWatchCost,
+     {"accelmon cloudwatch-cost --config accelmon.toml", "accelmon cloudwatch-cost --simulate h100x8"},
+     run_cloudwatch_cost},
     {"release",
      "VENDOR",
      1,

@@ -97,6 +97,13 @@ std::string HttpDestination::shown() const {
   return printable(url_.substr(0, begin) + url_.substr(from, end - from), 200);
 }
 
+Status HttpDestination::sign_for(const ExporterSettings& settings, std::string service) {
+  Result<std::unique_ptr<AwsSigner>> signer = AwsSigner::make(settings, std::move(service), *client_);
+  if (!signer) return signer.error();
+  signer_ = std::move(*signer);
+  return {};
+}
+
 void HttpDestination::set_header(std::string_view name, std::string_view value) {
   const std::string begin = std::string(name) + ":";
   std::erase_if(headers_, [&](const std::string& one) { return one.starts_with(begin); });
@@ -126,6 +133,13 @@ Sent HttpDestination::post(std::string_view body, PushReply& reply) {
   }
   request.body = body;
   sent.bytes = body.size();
+  if (signer_) {
+    if (Status status = signer_->sign(request); !status.ok()) {
+      sent.verdict = Verdict::later;
+      sent.message = status.message();
+      return sent;
+    }
+  }
   Result<PushReply> answer = client_->send(request);
   if (!answer) {
     sent.verdict = Verdict::later;
@@ -138,6 +152,7 @@ Sent HttpDestination::post(std::string_view body, PushReply& reply) {
   sent.message = "HTTP " + std::to_string(status);
   if (const std::string said = printable(trim(std::string_view(reply.body).substr(0, 400)), 200); !said.empty())
     sent.message += ": " + said;
+  if (signer_ && (status == 401 || status == 403)) signer_->invalidate();  // they may have expired
   parse_retry_after(reply.header("retry-after"), real_clock().wall(), sent.retry_after);
   switch (status) {
     case 408:  // too slow

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "encode/exposition.h"
+#include "exporters/aws.h"
 #include "exporters/destination.h"
 #include "net/push_client.h"
 
@@ -27,6 +28,8 @@ class HttpDestination {
   // The URL without what may be secret: user, password and query.
   std::string shown() const;
   void set_header(std::string_view name, std::string_view value);
+  // From now on every request is signed for this service of AWS. Errors as AwsSigner::make.
+  Status sign_for(const ExporterSettings& settings, std::string service);
   bool gzip = false;   // compress bodies
   bool http2 = false;  // gRPC
   std::string path;    // in place of the URL's own; empty: that
@@ -41,6 +44,7 @@ class HttpDestination {
   std::string username_, password_file_, token_file_;
   Nanos timeout_ = 10 * kSecond;
   std::unique_ptr<PushClient> client_;
+  std::unique_ptr<AwsSigner> signer_;  // nullptr: requests are not signed
   std::unique_ptr<GzipEncoder> compressor_;
   std::string compressed_;
 };

@@ -175,6 +175,10 @@ Result<std::unique_ptr<Destination>> make_otlp(const ExporterSettings& settings,
   if (!http) return fail(http.error());
   http->gzip = !grpc && settings.flag("gzip", true);
   http->http2 = grpc;
+  if (settings.flag("aws", false)) {
+    if (grpc) return fail(settings.wrong("aws", "goes with http/protobuf and http/json alone"));
+    if (Status status = http->sign_for(settings, "monitoring"); !status.ok()) return fail(std::move(status));
+  }
   if (grpc) http->path = kGrpcPath;
   where = http->shown();
   return std::make_unique<OtlpDestination>(std::move(*http), std::move(options), grpc);

@@ -13,7 +13,7 @@ constexpr Nanos kMinute = 60 * kSecond;
 
 constexpr DestinationInfo kDestinations[] = {
     {"otlp", "OpenTelemetry: a collector, or whatever takes OTLP", kQuarter, false,
-     ACCELMON_HTTP_KEYS " protocol temporality gzip", make_otlp},
+     ACCELMON_HTTP_KEYS " protocol temporality gzip aws region profile", make_otlp},
     {"remote_write", "Prometheus remote write: Prometheus, VictoriaMetrics, Mimir, Thanos", kQuarter, false,
      ACCELMON_HTTP_KEYS " version max_samples", make_remote_write},
     {"cloudwatch", "Amazon CloudWatch, by PutMetricData", kMinute, true,
