@@ -92,7 +92,7 @@ std::vector<CloudWatchRule> default_cloudwatch_rules() {
       {MetricId::gpu_memory_utilization, {}},
       {MetricId::temperature, {{AttributeId::sensor_location, "gpu"}}},
       {MetricId::power, {{AttributeId::power_scope, "gpu"}, {AttributeId::power_reading, "instant"}}},
-      {MetricId::errors, {{AttributeId::error_type, "uncorrected"}, {AttributeId::error_block, "total"}}},
+      {MetricId::errors, {{AttributeId::error_type, "uncorrected"}, {AttributeId::error_block, "dram"}}},
       {MetricId::cpu_utilization, {{AttributeId::cpu_mode, "idle"}}},
       {MetricId::memory_available, {}},
   };

@@ -36,7 +36,7 @@ class Polls {
       make.add(MetricId::gpu_utilization, gpu, Tier::fast, {{AttributeId::gpu_task, "encoder"}});
       make.add(MetricId::gpu_memory_usage, gpu);
       make.add(MetricId::errors, gpu, Tier::slow,
-               {{AttributeId::error_type, "uncorrected"}, {AttributeId::error_block, "total"}});
+               {{AttributeId::error_type, "uncorrected"}, {AttributeId::error_block, "dram"}});
       make.add(MetricId::energy, gpu);
     }
     values.assign(catalog_->series.size(), 0);
