@@ -46,8 +46,6 @@ const Key kKeys[] = {
      "Length of the trailing window of the `.window` series (min, mean, max, p95)"},
     {"store.memory", Type::size, [](Config& c) -> Slot { return &c.store.memory; }, 256 * kKiB, kTiB, "",
      "Memory that the history may hold. The oldest of it makes room for the newest"},
-    {"exposition.gzip", Type::boolean, [](Config& c) -> Slot { return &c.exposition.gzip; }, 0, 1, "",
-     "Compress pages for clients that accept it. Costs a little CPU for each scrape, saves nine tenths of the bytes"},
     {"store.path", Type::path, [](Config& c) -> Slot { return &c.store.path; }, 0, 4096,
      "`$STATE_DIRECTORY/history.db` where systemd gives one, else none",
      "File of the history on disk (SQLite). It outlives restarts, and is where exporters find what they could not "
@@ -63,6 +61,8 @@ const Key kKeys[] = {
      "How long it keeps minimum, mean and maximum of each 10 s"},
     {"store.keep_1m", Type::duration, [](Config& c) -> Slot { return &c.store.keep_1m; }, kMinute, 3650 * kDay, "",
      "How long it keeps minimum, mean and maximum of each minute"},
+    {"exposition.gzip", Type::boolean, [](Config& c) -> Slot { return &c.exposition.gzip; }, 0, 1, "",
+     "Compress pages for clients that accept it. Costs a little CPU for each scrape, saves nine tenths of the bytes"},
     {"log.level", Type::level, [](Config& c) -> Slot { return &c.log_level; }, 0, 0, "",
      "What is logged on standard error: `error`, `warn`, `info` or `debug`; each includes those before it"},
     {"collectors.nvml.enabled", Type::boolean, [](Config& c) -> Slot { return &c.collectors["nvml"].enabled; }, 0, 1,

@@ -406,7 +406,7 @@ std::string unknown_key(std::string_view path, bool section) {
     const Key* only = nullptr;
     size_t count = 0;
     for (const Key& key : keys()) {
-      if (last_word(key.path) != last_word(path)) continue;
+      if (key.path.starts_with(kExporters) || last_word(key.path) != last_word(path)) continue;
       only = &key;
       ++count;
     }

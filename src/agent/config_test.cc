@@ -200,8 +200,8 @@ TEST(Config, UnknownKeysGetTheNearestKnownOne) {
             "a.toml:2:1: unknown key \"collectors.nvml.quux\"; [collectors.nvml] knows enabled, library, procfs, "
             "sysfs, each_nvlink");
   EXPECT_EQ(error_of("quux = true\n"),
-            "a.toml:1:1: unknown key \"quux\"; the sections are listen, poll, smoothing, store, exposition, log and "
-            "collectors.NAME");
+            "a.toml:1:1: unknown key \"quux\"; the sections are listen, poll, smoothing, store, exposition, log, "
+            "collectors.NAME and exporters.NAME");
   EXPECT_EQ(error_of("poll = \"1s\"\n"),
             "a.toml:1:1: poll is a section, not a key; write [poll] on a line of its own and its keys below");
   EXPECT_EQ(error_of("\"poll.interval\" = \"1s\"\n"),
@@ -212,8 +212,8 @@ TEST(Config, TheFirstOfSeveralErrorsIsTold) {
   EXPECT_EQ(error_of("[store]\nmemory = 5\n[listen]\nport = 1\n"),
             "a.toml:2:10: store.memory = 5 has no unit; write \"5KiB\" or \"5MiB\" (and 1 more error)");
   EXPECT_EQ(error_of("b = 1\na = 1\nc = 1\n"),
-            "a.toml:1:1: unknown key \"b\"; the sections are listen, poll, smoothing, store, exposition, log and "
-            "collectors.NAME (and 2 more errors)");
+            "a.toml:1:1: unknown key \"b\"; the sections are listen, poll, smoothing, store, exposition, log, "
+            "collectors.NAME and exporters.NAME (and 2 more errors)");
 }
 
 TEST(Config, SlowerTiersAreNotFasterThanTheInterval) {
