@@ -1,5 +1,7 @@
 #include "net/http_connection.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -16,6 +18,7 @@ constexpr size_t kReadBytes = 2048;         // room offered to a read
 constexpr size_t kKeptBuffer = 4096;        // an idle connection keeps no larger buffer
 constexpr size_t kDrainBytes = 256u << 10;  // what a refused client may still send before it is cut off
 constexpr auto kDrainTime = std::chrono::seconds(2);
+constexpr size_t kRecordBytes = 16u << 10;              // the largest record of TLS
 constexpr double kSlowestBytesPerSecond = 64.0 * 1024;  // a reader may be as slow as this beyond the request's time
 
 TimePoint now() {
@@ -28,9 +31,16 @@ bool would_block(int error) {
 
 }  // namespace
 
-HttpConnection::HttpConnection(const HttpServerOptions& options, const Peer& peer)
-    : options_(options), peer_(peer), reader_(options.max_body) {
+HttpConnection::HttpConnection(const HttpServerOptions& options, const Peer& peer, std::unique_ptr<TlsSession> tls)
+    : options_(options), peer_(peer), tls_(std::move(tls)), reader_(options.max_body) {
   idle_since_ = now();
+  if (tls_ != nullptr) {
+    // Records leave as they are made: the last one of a page must not wait for the acknowledgement of those before it.
+    const int on = 1;
+    (void)::setsockopt(peer_.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    enter(Phase::handshaking, idle_since_ + std::chrono::nanoseconds(options.request_timeout));
+    return;
+  }
   enter(Phase::idle, idle_since_ + std::chrono::nanoseconds(options.idle_timeout));
 }
 
@@ -40,7 +50,9 @@ void HttpConnection::enter(Phase phase, TimePoint deadline) {
 }
 
 void HttpConnection::start() {
-  if (peer_.refused)
+  if (peer_.refused && tls_ != nullptr)
+    close();  // a handshake to say no would be too much honour
+  else if (peer_.refused)
     refuse(503, "too many connections are open; try again\n");
   else
     wait(Readiness::readable);
@@ -55,6 +67,9 @@ void HttpConnection::close() {
 
 void HttpConnection::ready() {
   switch (phase_) {
+    case Phase::handshaking:
+      handshake();
+      return;
     case Phase::idle:
     case Phase::reading:
       if (receive()) go_on();
@@ -68,8 +83,132 @@ void HttpConnection::ready() {
   }
 }
 
+void HttpConnection::handshake() {
+  switch (tls_->handshake()) {
+    case TlsSession::Io::done:
+      idle_since_ = now();
+      enter(Phase::idle, idle_since_ + std::chrono::nanoseconds(options_.idle_timeout));
+      if (receive()) go_on();  // the first request often comes with the handshake's last bytes
+      return;
+    case TlsSession::Io::want_read:
+      wait(Readiness::readable);
+      return;
+    case TlsSession::Io::want_write:
+      wait(Readiness::writable);
+      return;
+    case TlsSession::Io::plain_http: {
+      static constexpr std::string_view kUseTls =
+          "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 52\r\n"
+          "Connection: close\r\n\r\nthis server speaks TLS: ask it for https://, please\n";
+      static_assert(kUseTls.size() - kUseTls.find("\r\n\r\n") - 4 == 52);
+      (void)!::send(peer_.fd, kUseTls.data(), kUseTls.size(), MSG_NOSIGNAL);
+      count(400);
+      end_of_answers();
+      return;
+    }
+    case TlsSession::Io::closed:
+    case TlsSession::Io::failed:
+      handshake_failed(tls_->trouble());
+      close();
+      return;
+  }
+}
+
+// Takes what is there of the client's bytes.
+HttpConnection::Moved HttpConnection::read_some(char* to, size_t size, size_t& got) {
+  got = 0;
+  if (tls_ != nullptr) {
+    switch (tls_->read(to, size, got)) {
+      case TlsSession::Io::done:
+        return Moved::some;
+      case TlsSession::Io::want_read:
+        wait(Readiness::readable);
+        return Moved::later;
+      case TlsSession::Io::want_write:
+        wait(Readiness::writable);
+        return Moved::later;
+      default:
+        return Moved::end;
+    }
+  }
+  ssize_t n;
+  do {
+    n = ::recv(peer_.fd, to, size, 0);
+  } while (n < 0 && errno == EINTR);
+  if (n < 0 && would_block(errno)) {
+    wait(Readiness::readable);
+    return Moved::later;
+  }
+  if (n <= 0) return Moved::end;
+  got = static_cast<size_t>(n);
+  return Moved::some;
+}
+
+// Gives some of what is left of the response to the socket.
+HttpConnection::Moved HttpConnection::write_some(size_t& sent) {
+  sent = 0;
+  const std::string_view body = body_allowed_ ? response_.body : std::string_view();
+  const size_t body_sent = sent_ > head_.size() ? sent_ - head_.size() : 0;
+  if (tls_ != nullptr) {
+    // Head and body share records: a small page is one of them. After want_write the same bytes are made again.
+    char record[kRecordBytes];
+    size_t size = 0;
+    if (sent_ < head_.size()) size = head_.copy(record, sizeof record, sent_);
+    size += body.copy(record + size, sizeof record - size, body_sent);
+    switch (tls_->write(record, size, sent)) {
+      case TlsSession::Io::done:
+        return Moved::some;
+      case TlsSession::Io::want_read:
+        wait(Readiness::readable);
+        return Moved::later;
+      case TlsSession::Io::want_write:
+        wait(Readiness::writable);
+        return Moved::later;
+      default:
+        return Moved::end;
+    }
+  }
+  iovec parts[2];
+  size_t used = 0;
+  if (sent_ < head_.size()) parts[used++] = {head_.data() + sent_, head_.size() - sent_};
+  if (body_sent < body.size()) parts[used++] = {const_cast<char*>(body.data()) + body_sent, body.size() - body_sent};
+  msghdr message{};
+  message.msg_iov = parts;
+  message.msg_iovlen = used;
+  ssize_t n;
+  do {
+    n = ::sendmsg(peer_.fd, &message, MSG_NOSIGNAL);
+  } while (n < 0 && errno == EINTR);
+  if (n < 0 && would_block(errno)) {
+    wait(Readiness::writable);
+    return Moved::later;
+  }
+  if (n < 0) return Moved::end;
+  sent = static_cast<size_t>(n);
+  return Moved::some;
+}
+
+// A few bytes beside the responses. They fit into an empty send buffer; if not, nobody is told, and nothing breaks.
+void HttpConnection::send_now(std::string_view text) {
+  if (tls_ == nullptr) {
+    (void)!::send(peer_.fd, text.data(), text.size(), MSG_NOSIGNAL);
+    return;
+  }
+  size_t sent = 0;
+  (void)tls_->write(text.data(), text.size(), sent);
+}
+
+// Closing now, with bytes of the client unread, would reset the connection and could take our answer with it.
+void HttpConnection::end_of_answers() {
+  if (tls_ != nullptr) tls_->shutdown();
+  ::shutdown(peer_.fd, SHUT_WR);
+  enter(Phase::draining, now() + kDrainTime);
+  drain();
+}
+
 bool HttpConnection::nothing_to_read() const {
   int pending = 0;
+  if (tls_ != nullptr && tls_->pending()) return false;
   return ::ioctl(peer_.fd, FIONREAD, &pending) == 0 && pending == 0;
 }
 
@@ -78,27 +217,32 @@ bool HttpConnection::may_be_evicted() const {
 }
 
 bool HttpConnection::stalls() const {
-  return phase_ == Phase::reading && nothing_to_read();
+  return (phase_ == Phase::reading || phase_ == Phase::handshaking) && nothing_to_read();
 }
 
 // Takes what has arrived. False: nothing to go on with (waiting again, or closed).
 bool HttpConnection::receive() {
-  const size_t before = in_.size();
-  in_.resize(before + kReadBytes);
-  ssize_t n;
-  do {
-    n = ::recv(peer_.fd, in_.data() + before, kReadBytes, 0);
-  } while (n < 0 && errno == EINTR);
-  const int error = errno;
-  in_.resize(before + static_cast<size_t>(std::max<ssize_t>(n, 0)));
-  if (n > 0) return true;
-  if (n < 0 && would_block(error))
-    wait(Readiness::readable);
-  else if (n == 0 && phase_ == Phase::reading)
-    refuse(400, "bad request: it ends before it is complete\n");
-  else
-    close();
-  return false;
+  for (;;) {
+    const size_t before = in_.size();
+    size_t got = 0;
+    in_.resize(before + kReadBytes);
+    const Moved moved = read_some(in_.data() + before, kReadBytes, got);
+    if (moved == Moved::some) {
+      in_.resize(before + got);
+      // The socket will not tell of what TLS holds already: a record, 16 KiB at most.
+      if (tls_ != nullptr && tls_->pending()) continue;
+      return true;
+    }
+    if (moved == Moved::end && phase_ == Phase::reading) {
+      in_.resize(before);
+      refuse(400, "bad request: it ends before it is complete\n");
+    } else if (moved == Moved::end) {
+      close();
+    } else {
+      in_.resize(before);
+    }
+    return false;
+  }
 }
 
 // Answers the requests that have arrived, in order, until one is incomplete or its response does not leave at once.
@@ -148,16 +292,14 @@ void HttpConnection::answer_request() {
   }
   request.local = peer_.local;
   request.uid = peer_.uid;
-  answer(handle(request), reader_.keep_alive());
+  answer(handle(request), reader_.keep_alive() && !outdated());
 }
 
 // Tells a client that asked first that its body is welcome.
 void HttpConnection::say_continue() {
   if (continued_ || !reader_.expects_continue()) return;
   continued_ = true;
-  // So short a line fits into an empty send buffer; if it does not, the client goes on after a moment anyway.
-  static constexpr std::string_view kGoOn = "HTTP/1.1 100 Continue\r\n\r\n";
-  (void)!::send(peer_.fd, kGoOn.data(), kGoOn.size(), MSG_NOSIGNAL);
+  send_now("HTTP/1.1 100 Continue\r\n\r\n");  // where it does not leave, the client goes on after a moment anyway
 }
 
 void HttpConnection::answer(HttpResponse response, bool keep_alive) {
@@ -185,24 +327,13 @@ void HttpConnection::refuse(unsigned status, std::string text) {
 
 // True: all of it has left. False: it waits for room, or the client is gone and the connection closed.
 bool HttpConnection::send() {
-  const std::string_view body = body_allowed_ ? response_.body : std::string_view();
-  const size_t total = head_.size() + body.size();
+  const size_t total = head_.size() + (body_allowed_ ? response_.body.size() : 0);
   while (sent_ < total) {
-    iovec parts[2];
-    size_t used = 0;
-    if (sent_ < head_.size()) parts[used++] = {head_.data() + sent_, head_.size() - sent_};
-    const size_t body_sent = sent_ > head_.size() ? sent_ - head_.size() : 0;
-    if (body_sent < body.size()) parts[used++] = {const_cast<char*>(body.data()) + body_sent, body.size() - body_sent};
-    msghdr message{};
-    message.msg_iov = parts;
-    message.msg_iovlen = used;
-    const ssize_t n = ::sendmsg(peer_.fd, &message, MSG_NOSIGNAL);
-    if (n >= 0) {
-      sent_ += static_cast<size_t>(n);
-    } else if (would_block(errno)) {
-      wait(Readiness::writable);
-      return false;
-    } else if (errno != EINTR) {
+    size_t sent = 0;
+    const Moved moved = write_some(sent);
+    sent_ += sent;
+    if (moved == Moved::later) return false;
+    if (moved == Moved::end) {
       close();
       return false;
     }
@@ -221,10 +352,7 @@ bool HttpConnection::finish_response() {
     enter(Phase::idle, idle_since_ + std::chrono::nanoseconds(options_.idle_timeout));
     return true;
   }
-  // Closing now, with bytes of the client unread, would reset the connection and could take our answer with it.
-  ::shutdown(peer_.fd, SHUT_WR);
-  enter(Phase::draining, now() + kDrainTime);
-  drain();
+  end_of_answers();
   return false;
 }
 
@@ -255,8 +383,9 @@ void HttpConnection::expire() {
       "HTTP/1.1 408 Request Timeout\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 43\r\n"
       "Connection: close\r\n\r\nthe request took too long to arrive whole.\n";
   static_assert(kTooSlow.size() - kTooSlow.find("\r\n\r\n") - 4 == 43);
-  (void)!::send(peer_.fd, kTooSlow.data(), kTooSlow.size(), MSG_NOSIGNAL);
+  send_now(kTooSlow);
   count(408);
+  if (tls_ != nullptr) tls_->shutdown();
   ::shutdown(peer_.fd, SHUT_WR);
   enter(Phase::draining, now() + kDrainTime);
 }

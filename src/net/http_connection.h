@@ -2,17 +2,19 @@
 // asks for one readiness at a time and is called when that has come.
 //
 // Everything is bounded: the received bytes by RequestReader, the time by deadline(). A response leaves by sendmsg of
-// head and body together, the body straight from the page that the handler shares. Threads: the server's one. Cost: two
-// system calls a request, beyond those of the waiting.
+// head and body together, the body straight from the page that the handler shares; with TLS in records of 16 KiB.
+// Threads: the server's one. Cost: two system calls a request, beyond those of the waiting.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "net/http_request.h"
 #include "net/http_server.h"
+#include "net/tls.h"
 
 namespace accelmon {
 
@@ -27,7 +29,8 @@ class HttpConnection {
     bool refused = false;  // beyond the bound of connections: gets one 503, whatever it asks
   };
 
-  HttpConnection(const HttpServerOptions& options, const Peer& peer);
+  // `tls` is nullptr where the client speaks HTTP as it is.
+  HttpConnection(const HttpServerOptions& options, const Peer& peer, std::unique_ptr<TlsSession> tls);
   virtual ~HttpConnection() = default;
   HttpConnection(const HttpConnection&) = delete;
   HttpConnection& operator=(const HttpConnection&) = delete;
@@ -53,17 +56,27 @@ class HttpConnection {
   virtual void gone() = 0;                // closed: let go of the descriptor
   virtual HttpResponse handle(const HttpRequest& request) = 0;
   virtual void count(unsigned status) = 0;
+  virtual void handshake_failed(const std::string& trouble) = 0;
+  virtual bool outdated() = 0;  // made before the certificates or users changed: ends with its next answer
   virtual std::string_view date() = 0;
 
  private:
   enum class Phase : uint8_t {
-    idle,      // waits for the first byte of a request
-    reading,   // a request has begun
-    writing,   // its response leaves
+    handshaking,  // TLS begins
+    idle,         // waits for the first byte of a request
+    reading,      // a request has begun
+    writing,      // its response leaves
     draining,  // the last response is sent; what still comes is thrown away, or the kernel would reset the connection
   };
 
+  enum class Moved : uint8_t { some, later, end };  // bytes went; wait() was called; the other side is gone
+
   bool nothing_to_read() const;
+  void handshake();
+  Moved read_some(char* to, size_t size, size_t& got);
+  Moved write_some(size_t& sent);
+  void send_now(std::string_view text);
+  void end_of_answers();
   void enter(Phase phase, TimePoint deadline);
   bool receive();
   void go_on();
@@ -79,6 +92,7 @@ class HttpConnection {
 
   const HttpServerOptions& options_;
   const Peer peer_;
+  const std::unique_ptr<TlsSession> tls_;
   RequestReader reader_;
   std::string in_;  // received and not yet taken by the reader
   std::string head_;

@@ -23,6 +23,7 @@ std::string_view view(beast::string_view text) {
 }  // namespace
 
 bool split_target(std::string_view target, Target& out) {
+  out = {};
   for (const char c : target)
     if (c <= ' ' || c >= 0x7f || c == '#') return false;
   for (const std::string_view scheme : {std::string_view("http://"), std::string_view("https://")}) {
@@ -30,9 +31,11 @@ bool split_target(std::string_view target, Target& out) {
     target.remove_prefix(scheme.size());
     const size_t end = target.find_first_of("/?");
     if (end == 0 || target.empty()) return false;
+    out.authority = target.substr(0, end);
     target.remove_prefix(end == std::string_view::npos ? target.size() : end);
     if (target.empty() || target.front() == '?') {
-      out = {"/", target.empty() ? target : target.substr(1)};
+      out.path = "/";
+      out.query = target.empty() ? target : target.substr(1);
       return true;
     }
     break;
@@ -97,6 +100,10 @@ struct RequestReader::Impl {
     request.accept_encoding = joined(http::field::accept_encoding, accept_encoding);
     request.scrape_timeout = view(message["X-Prometheus-Scrape-Timeout-Seconds"]);
     request.if_none_match = view(message[http::field::if_none_match]);
+    request.host = view(message[http::field::host]);
+    request.authority = target.authority;
+    if (message.count(http::field::authorization) == 1)
+      request.authorization = view(message[http::field::authorization]);
     return Step::done;
   }
 

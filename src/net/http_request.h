@@ -18,6 +18,7 @@ inline constexpr size_t kMaxHeaderBytes = 8192;
 struct Target {
   std::string_view path;
   std::string_view query;
+  std::string_view authority;  // "host:port" where the target names it
 };
 
 // Splits "/path?query", or "http://host/path?query" (which a server must take too). False for anything else: no leading

@@ -20,12 +20,14 @@
 #include <chrono>
 #include <exception>
 #include <new>
+#include <optional>
 
 #include "base/log.h"
 #include "base/text.h"
 #include "net/http_connection.h"
 #include "net/http_response.h"
 #include "net/listener.h"
+#include "net/web_security.h"
 
 namespace accelmon {
 namespace {
@@ -55,7 +57,7 @@ class Server;
 // A connection whose readiness Asio tells.
 class Session final : public HttpConnection, public std::enable_shared_from_this<Session> {
  public:
-  Session(Server& server, UniqueFd fd, const Peer& peer);
+  Session(Server& server, UniqueFd fd, const Peer& peer, std::unique_ptr<TlsSession> tls, const ClientKey& client);
   bool assign();    // hands the descriptor to Asio
   size_t slot = 0;  // in the server's list
 
@@ -64,9 +66,13 @@ class Session final : public HttpConnection, public std::enable_shared_from_this
   void gone() override;
   HttpResponse handle(const HttpRequest& request) override;
   void count(unsigned status) override;
+  void handshake_failed(const std::string& trouble) override;
+  bool outdated() override;
   std::string_view date() override;
 
   Server& server_;
+  const ClientKey client_;
+  const uint64_t generation_;
   UniqueFd unassigned_;
   stream_descriptor stream_;
 };
@@ -83,12 +89,17 @@ class Server final : public HttpServer {
   Status open();
   std::string address() const override { return address_; }
   HttpCounters counters() const override;
+  bool authenticates() const override { return security_->authenticates(); }
+  bool tls() const override { return security_->tls(); }
+  Status reload_security() override { return security_->reload(); }
 
   // ---- for the connections; in the server's thread ----
   asio::io_context& io() { return io_; }
   const HttpServerOptions& options() const { return options_; }
-  HttpResponse handle(const HttpRequest& request);
+  WebSecurity& security() { return *security_; }
+  HttpResponse handle(const HttpRequest& request, const ClientKey& client);
   void count(unsigned status);
+  void handshake_failed(const std::string& trouble);
   void arm(TimePoint deadline);
   void remove(Session& session);
   std::string_view date() { return date_.at(std::time(nullptr)); }
@@ -105,12 +116,14 @@ class Server final : public HttpServer {
   Status start_thread();
   void wait_for_clients(Listener& listener);
   void accept_all(Listener& listener);
-  void admit(UniqueFd fd, bool local);
+  void admit(UniqueFd fd, bool local, const ClientKey& client);
+  HttpResponse ask_handler(const HttpRequest& request);
   bool evict();
   void check_deadlines();
 
   HttpServerOptions options_;
   HttpHandler handler_;
+  std::unique_ptr<WebSecurity> security_;
   asio::io_context io_;
   asio::steady_timer timer_;
   UnixListener unix_;
@@ -123,13 +136,19 @@ class Server final : public HttpServer {
   std::string address_;
   pthread_t thread_{};
   bool running_ = false;
-  std::atomic<uint64_t> ok_{0}, client_error_{0}, server_error_{0}, open_{0}, evicted_{0};
+  std::atomic<uint64_t> ok_{0}, client_error_{0}, server_error_{0}, open_{0}, evicted_{0}, handshakes_failed_{0};
 };
 
 // ---- session ----
 
-Session::Session(Server& server, UniqueFd fd, const Peer& peer)
-    : HttpConnection(server.options(), peer), server_(server), unassigned_(std::move(fd)), stream_(server.io()) {}
+Session::Session(Server& server, UniqueFd fd, const Peer& peer, std::unique_ptr<TlsSession> tls,
+                 const ClientKey& client)
+    : HttpConnection(server.options(), peer, std::move(tls)),
+      server_(server),
+      client_(client),
+      generation_(server.security().generation()),
+      unassigned_(std::move(fd)),
+      stream_(server.io()) {}
 
 bool Session::assign() {
   error_code error;
@@ -159,7 +178,13 @@ void Session::gone() {
 }
 
 HttpResponse Session::handle(const HttpRequest& request) {
-  return server_.handle(request);
+  return server_.handle(request, client_);
+}
+void Session::handshake_failed(const std::string& trouble) {
+  server_.handshake_failed(trouble);
+}
+bool Session::outdated() {
+  return server_.security().generation() != generation_;
 }
 void Session::count(unsigned status) {
   server_.count(status);
@@ -182,10 +207,14 @@ Server::~Server() {
 Status Server::open() {
   if (options_.address.empty() && options_.socket_path.empty())
     return Status(Code::invalid, "the HTTP server has neither an address nor a socket to listen on");
+  Result<std::unique_ptr<WebSecurity>> security = WebSecurity::load(options_.security);
+  if (!security) return security.error();
+  security_ = std::move(*security);
   if (!options_.address.empty()) {
     Result<TcpListener> tcp = listen_tcp(options_.address);
     if (!tcp) return tcp.error();
     address_ = std::move(tcp->address);
+    security_->set_loopback(is_loopback_host(address_));
     listeners_[0] = std::make_unique<Listener>(io_, tcp->fd.get(), false);
     tcp->fd.release();
   }
@@ -238,6 +267,7 @@ HttpCounters Server::counters() const {
   out.client_error = client_error_.load(std::memory_order_relaxed);
   out.server_error = server_error_.load(std::memory_order_relaxed);
   out.open = open_.load(std::memory_order_relaxed);
+  out.handshakes_failed = handshakes_failed_.load(std::memory_order_relaxed);
   out.evicted = evicted_.load(std::memory_order_relaxed);
   return out;
 }
@@ -247,7 +277,20 @@ void Server::count(unsigned status) {
   counter.fetch_add(1, std::memory_order_relaxed);
 }
 
-HttpResponse Server::handle(const HttpRequest& request) {
+void Server::handshake_failed(const std::string& trouble) {
+  handshakes_failed_.fetch_add(1, std::memory_order_relaxed);
+  security_->log_handshake(trouble, real_clock().monotonic());
+}
+
+HttpResponse Server::handle(const HttpRequest& request, const ClientKey& client) {
+  if (request.local) return ask_handler(request);
+  std::optional<HttpResponse> refusal = security_->refuse(request, client, real_clock().monotonic());
+  HttpResponse response = refusal ? std::move(*refusal) : ask_handler(request);
+  security_->add_headers(response);
+  return response;
+}
+
+HttpResponse Server::ask_handler(const HttpRequest& request) {
   try {
     return handler_(request);
   } catch (const std::exception& error) {
@@ -269,10 +312,12 @@ void Server::wait_for_clients(Listener& listener) {
 void Server::accept_all(Listener& listener) {
   // Not for ever: connections that are open want their turn too.
   for (int i = 0; i < 64; ++i) {
-    UniqueFd fd(::accept4(listener.descriptor.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    SocketAddress from;
+    from.size = sizeof from.storage;
+    UniqueFd fd(::accept4(listener.descriptor.native_handle(), from.get(), &from.size, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (fd.valid()) {
       try {
-        admit(std::move(fd), listener.local);
+        admit(std::move(fd), listener.local, client_key(from));
       } catch (const std::bad_alloc&) {  // this client is turned away, the listener stays
       }
       continue;
@@ -293,7 +338,13 @@ void Server::accept_all(Listener& listener) {
   wait_for_clients(listener);
 }
 
-void Server::admit(UniqueFd fd, bool local) {
+void Server::admit(UniqueFd fd, bool local, const ClientKey& client) {
+  const Nanos now = real_clock().monotonic();
+  if (!local) security_->refresh(now);
+  if (!local && !security_->may_connect(client, now)) {
+    handshake_failed("more connections than a client may open in a second");
+    return;
+  }
   const bool full = connections_.size() - refusals_ >= options_.max_connections;
   const bool refused = full && !evict();
   if (refused && refusals_ >= kMaxRefusals) {
@@ -308,7 +359,12 @@ void Server::admit(UniqueFd fd, bool local) {
     uid = ::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.uid : static_cast<uint32_t>(-1);
   }
   const HttpConnection::Peer peer{.fd = fd.get(), .local = local, .uid = uid, .refused = refused};
-  auto session = std::make_shared<Session>(*this, std::move(fd), peer);
+  std::unique_ptr<TlsSession> tls;
+  if (!local && security_->tls()) {
+    tls = security_->session(fd.get());
+    if (tls == nullptr) return;
+  }
+  auto session = std::make_shared<Session>(*this, std::move(fd), peer, std::move(tls), client);
   if (!session->assign()) return;
   session->slot = connections_.size();
   connections_.push_back(session);

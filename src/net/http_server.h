@@ -4,7 +4,8 @@
 // no body beyond `max_body`, `max_connections` open at once (at the bound the longest idle one is closed to make room;
 // where none is idle a request that stalls gives way, else the new one gets 503), deadlines for a request to arrive
 // (408), for a response to leave
-// (`request_timeout` and a second for each 64 KiB of body), and for an idle connection. What the handler throws is
+// (`request_timeout` and a second for each 64 KiB of body), for a TLS handshake (`request_timeout`), and for an idle
+// connection. What the handler throws is
 // logged and answered with 500. Date, Content-Length and Connection are the server's; the rest of the head is the
 // handler's. Threads: the handler runs in the server's thread (stack 256 KiB), one call at a time; it must not block.
 // The other methods may be called from any thread. Cost: about 20 us of CPU a request.
@@ -31,6 +32,9 @@ struct HttpRequest {
   std::string_view accept_encoding;
   std::string_view scrape_timeout;  // X-Prometheus-Scrape-Timeout-Seconds
   std::string_view if_none_match;
+  std::string_view host;           // the header Host
+  std::string_view authority;      // of a target that names its host ("GET http://HOST/ HTTP/1.1"); else empty
+  std::string_view authorization;  // empty where the client sent several
   std::string_view body;
   bool local = false;  // came over the Unix socket
   uint32_t uid = 0;    // of the peer, where local
@@ -51,6 +55,15 @@ struct HttpResponse {
 
 using HttpHandler = std::function<HttpResponse(const HttpRequest&)>;
 
+// What guards the TCP listener; see net/web_security.h.
+struct WebSecurityOptions {
+  std::string web_config;            // path of a web-config file of Prometheus' exporters; empty: none
+  std::string bearer_tokens_file;    // path; empty: none
+  uint32_t requests_per_second = 0;  // of one client, where the web-config file says nothing; 0: no limit
+  bool check_host = false;           // refuse unknown names (421) on loopback without authentication
+  std::vector<std::string> hosts;    // names that are known beyond the host's own; "*": every one
+};
+
 struct HttpServerOptions {
   std::string address;      // "127.0.0.1:19400", "[::1]:19400", "localhost:0"; empty: no TCP
   std::string socket_path;  // empty: no Unix socket. Mode 0660; 0600 in a folder that everybody may write to
@@ -60,14 +73,16 @@ struct HttpServerOptions {
   // When every connection is taken and none is idle, a request that has been incomplete for so long gives way.
   Nanos stalled_after = kSecond;
   size_t max_body = 4096;
+  WebSecurityOptions security;
 };
 
 struct HttpCounters {
-  uint64_t ok = 0;            // 2xx and 3xx
-  uint64_t client_error = 0;  // 4xx
-  uint64_t server_error = 0;  // 5xx
-  uint64_t open = 0;          // connections now
-  uint64_t evicted = 0;       // connections closed to make room
+  uint64_t ok = 0;                 // 2xx and 3xx
+  uint64_t client_error = 0;       // 4xx
+  uint64_t server_error = 0;       // 5xx
+  uint64_t open = 0;               // connections now
+  uint64_t evicted = 0;            // connections closed to make room
+  uint64_t handshakes_failed = 0;  // of TLS
 };
 
 class HttpServer {
@@ -80,6 +95,10 @@ class HttpServer {
 
   virtual std::string address() const = 0;  // with the real port
   virtual HttpCounters counters() const = 0;
+  virtual bool authenticates() const = 0;  // whether TCP clients must show who they are
+  virtual bool tls() const = 0;            // whether TCP clients speak TLS
+  // Reads the files of the security options again. An error says what is wrong; the old ones stay in use.
+  virtual Status reload_security() = 0;
 };
 
 }  // namespace accelmon

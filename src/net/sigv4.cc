@@ -1,21 +1,18 @@
 #include "net/sigv4.h"
 
-#include <openssl/hmac.h>
-#include <openssl/sha.h>
-
 #include <algorithm>
 #include <array>
 #include <ctime>
 #include <map>
 #include <memory>
 
-#include "base/dynamic_library.h"
 #include "base/text.h"
+#include "net/sha256.h"
 
 namespace accelmon {
 namespace {
 
-using Digest = std::array<unsigned char, SHA256_DIGEST_LENGTH>;
+using Digest = Sha256;
 
 constexpr std::string_view kAlgorithm = "AWS4-HMAC-SHA256";
 
@@ -27,49 +24,6 @@ std::string hex(const Digest& digest) {
     out += kDigits[byte & 15];
   }
   return out;
-}
-
-// libcrypto, opened when the first request is signed: an agent that signs nothing does not carry its 5 MiB.
-struct Crypto {
-  DynamicLibrary file;
-  decltype(&::SHA256) sha256 = nullptr;
-  decltype(&::HMAC) hmac = nullptr;
-  decltype(&::EVP_sha256) algorithm = nullptr;
-};
-
-const Crypto* crypto() {
-  static const Crypto* const loaded = []() -> const Crypto* {
-    auto fresh = std::make_unique<Crypto>();
-    for (const char* name : {"libcrypto.so.3", "libcrypto.so.1.1"}) {
-      Result<DynamicLibrary> file = DynamicLibrary::open(name);
-      if (!file) continue;
-      fresh->sha256 = file->symbol<decltype(::SHA256)>("SHA256");
-      fresh->hmac = file->symbol<decltype(::HMAC)>("HMAC");
-      fresh->algorithm = file->symbol<decltype(::EVP_sha256)>("EVP_sha256");
-      if (fresh->sha256 == nullptr || fresh->hmac == nullptr || fresh->algorithm == nullptr) continue;
-      fresh->file = std::move(*file);
-      return fresh.release();  // kept: it cannot be unloaded safely
-    }
-    return nullptr;
-  }();
-  return loaded;
-}
-
-// Only after sigv4_available().
-Digest sha256(std::string_view text) {
-  Digest digest{};
-  if (const Crypto* library = crypto())
-    library->sha256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
-  return digest;
-}
-
-Digest hmac(std::string_view key, std::string_view text) {
-  Digest digest{};
-  unsigned length = 0;
-  if (const Crypto* library = crypto())
-    library->hmac(library->algorithm(), key.data(), static_cast<int>(key.size()),
-                  reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data(), &length);
-  return digest;
 }
 
 std::string_view bytes(const Digest& digest) {
@@ -205,9 +159,9 @@ std::string credential_scope(const SigV4Scope& scope) {
 }  // namespace
 
 Status sigv4_available() {
-  if (crypto() != nullptr) return {};
-  return {Code::absent,
-          "requests to AWS are signed with libcrypto, which cannot be loaded: install the package libssl3"};
+  if (Status status = sha256_available(); !status.ok())
+    return {status.code(), "requests to AWS are signed with libcrypto: " + status.message()};
+  return {};
 }
 
 std::string sigv4_time(Nanos wall) {
@@ -240,11 +194,11 @@ std::string sigv4_string_to_sign(std::string_view canonical_request, const SigV4
 std::string sigv4_signature(std::string_view string_to_sign, const AwsCredentials& credentials,
                             const SigV4Scope& scope) {
   const Secret start("AWS4" + credentials.secret_access_key.reveal());
-  Digest key = hmac(start.reveal(), sigv4_time(scope.wall).substr(0, 8));
-  key = hmac(bytes(key), scope.region);
-  key = hmac(bytes(key), scope.service);
-  key = hmac(bytes(key), "aws4_request");
-  const std::string signature = hex(hmac(bytes(key), string_to_sign));
+  Digest key = hmac_sha256(start.reveal(), sigv4_time(scope.wall).substr(0, 8));
+  key = hmac_sha256(bytes(key), scope.region);
+  key = hmac_sha256(bytes(key), scope.service);
+  key = hmac_sha256(bytes(key), "aws4_request");
+  const std::string signature = hex(hmac_sha256(bytes(key), string_to_sign));
   ::explicit_bzero(key.data(), key.size());
   return signature;
 }
