@@ -67,6 +67,11 @@ class AgentImpl : public Agent {
       http.max_connections = config_.listen.max_connections;
       http.idle_timeout = config_.listen.idle_timeout;
       http.request_timeout = config_.listen.request_timeout;
+      http.security = {.web_config = config_.listen.web_config,
+                       .bearer_tokens_file = config_.listen.bearer_tokens_file,
+                       .requests_per_second = config_.listen.requests_per_second,
+                       .check_host = true,
+                       .hosts = config_.listen.hosts};
       auto server = HttpServer::start(std::move(http), [this](const HttpRequest& r) { return pages_.handle(r); });
       if (!server) return server.error();
       server_ = std::move(*server);
@@ -86,7 +91,7 @@ class AgentImpl : public Agent {
     const Nanos deadline = clock_.monotonic() + first_report_after;
     const Nanos watchdog = watchdog_period();
     Nanos next_watchdog = 0;
-    notify_service_manager("READY=1\nSTATUS=serving http://" + address_ + "/");
+    notify_service_manager("READY=1\nSTATUS=serving " + scheme() + "://" + address_ + "/");
     bool first = static_cast<bool>(on_first_report);
     while (!stopping_.load(std::memory_order_acquire)) {
       Nanos until = clock_.monotonic() + 60 * kSecond;
@@ -143,6 +148,8 @@ class AgentImpl : public Agent {
         .version = ACCELMON_VERSION,
         .hostname = hostname_,
         .address = address_,
+        .tls = server_ != nullptr && server_->tls(),
+        .authenticates = server_ != nullptr && server_->authenticates(),
         .socket = options_.serve ? std::string_view(socket_path_) : std::string_view(),
         .simulated = simulated(),
         .slots = slots_,
@@ -181,6 +188,8 @@ class AgentImpl : public Agent {
     out.version = ACCELMON_VERSION;
     return out;
   }
+
+  std::string scheme() const { return server_ != nullptr && server_->tls() ? "https" : "http"; }
 
   SlotSettings slot_settings() const { return {options_.executable, options_.collector_environment}; }
 
@@ -400,6 +409,10 @@ class AgentImpl : public Agent {
       const bool moved = loaded->listen.address != config_.listen.address ||
                          loaded->listen.socket != config_.listen.socket ||
                          loaded->listen.max_connections != config_.listen.max_connections ||
+                         loaded->listen.web_config != config_.listen.web_config ||
+                         loaded->listen.bearer_tokens_file != config_.listen.bearer_tokens_file ||
+                         loaded->listen.hosts != config_.listen.hosts ||
+                         loaded->listen.requests_per_second != config_.listen.requests_per_second ||
                          loaded->store.memory != config_.store.memory || loaded->store.path != config_.store.path ||
                          loaded->store.disk != config_.store.disk || loaded->store.commit != config_.store.commit ||
                          loaded->store.keep != config_.store.keep || loaded->store.keep_10s != config_.store.keep_10s ||
@@ -409,7 +422,12 @@ class AgentImpl : public Agent {
       pages_.set_gzip(config_.exposition.gzip);
       for (auto& slot : slots_) slot->configure(config_, slot_settings());
       if (options_.serve) exporters_.configure(config_, history_.get());
-      ++reloads_ok_;
+      if (Status status = server_ == nullptr ? Status() : server_->reload_security(); !status.ok()) {
+        ++reloads_failed_;
+        log(LogLevel::error, "http", status.message() + ". Still serving with the old files");
+      } else {
+        ++reloads_ok_;
+      }
       log(LogLevel::info, "",
           moved ? "configuration read again; changes of [listen] and [store] take effect at the next start"
                 : "configuration read again");

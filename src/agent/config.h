@@ -38,6 +38,10 @@ struct Config {
     uint32_t max_connections = 64;
     Nanos idle_timeout = 60 * kSecond;     // of a keep-alive connection without a request
     Nanos request_timeout = 10 * kSecond;  // for a request to arrive whole
+    std::string web_config;                // path of a web-config file; empty: none
+    std::string bearer_tokens_file;        // path; empty: none
+    std::vector<std::string> hosts;        // names of this server beyond its host's; "*": any
+    uint32_t requests_per_second = 0;      // of one client; 0: no limit
   } listen;
   struct {
     Nanos interval = kSecond;

@@ -29,6 +29,21 @@ const Key kKeys[] = {
      "", "How long a kept-alive connection may wait for its next request"},
     {"listen.request_timeout", Type::duration, [](Config& c) -> Slot { return &c.listen.request_timeout; },
      100 * kMillisecond, 10 * kMinute, "", "How long a request may take to arrive whole"},
+    {"listen.web_config", Type::path, [](Config& c) -> Slot { return &c.listen.web_config; }, 0, 4096, "none",
+     "TLS, client certificates, users and headers: a web-config file as Prometheus and its exporters take it; see "
+     "security.md. Read again when it changes, or a file that it names"},
+    {"listen.bearer_tokens_file", Type::path, [](Config& c) -> Slot { return &c.listen.bearer_tokens_file; }, 0, 4096,
+     "none",
+     "Tokens, one a line: who sends one of them (`Authorization: Bearer TOKEN`) may read. Read again when it "
+     "changes"},
+    {"listen.hosts", Type::texts, [](Config& c) -> Slot { return &c.listen.hosts; }, 0, 256, "",
+     "Names by which clients reach this server, beyond `localhost`, loopback addresses and the host's own name. A "
+     "request for another name gets 421 where the server listens on loopback without authentication, and everywhere "
+     "once names are listed. `[\"*\"]`: any name"},
+    {"listen.requests_per_second", Type::count, [](Config& c) -> Slot { return &c.listen.requests_per_second; }, 0,
+     100000, "",
+     "Requests that one client address may make, twice as many at once; 429 beyond. `rate_limit` of the "
+     "web-config file goes before. 0: no limit"},
     {"poll.interval", Type::duration, [](Config& c) -> Slot { return &c.poll.interval; }, 10 * kMillisecond, kHour, "",
      "How often everything cheap is read: utilization, memory, power, temperature, clocks, throttling"},
     {"poll.slow", Type::duration, [](Config& c) -> Slot { return &c.poll.slow; }, 10 * kMillisecond, 24 * kHour, "",

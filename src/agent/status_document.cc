@@ -237,6 +237,7 @@ std::string status_document(const StatusInputs& in) {
   json.key("uptime_seconds").number(rounded(wall - in.self.started_wall()));
   json.key("now").number(static_cast<double>(wall / kMillisecond) / 1e3);
   json.key("hostname").text(in.hostname).key("address").text(in.address).key("socket").text(in.socket);
+  json.key("tls").boolean(in.tls).key("authenticates").boolean(in.authenticates);
   json.key("simulated").boolean(in.simulated);
   json.key("poll").begin_object();
   json.key("interval_seconds").number(to_seconds(in.config.poll.interval));

@@ -20,6 +20,8 @@ struct StatusInputs {
   std::string_view version;
   std::string_view hostname;
   std::string_view address;
+  bool tls = false;            // clients of the address speak TLS
+  bool authenticates = false;  // and show who they are
   std::string_view socket;
   bool simulated = false;
   const std::vector<std::unique_ptr<CollectorSlot>>& slots;

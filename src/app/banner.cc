@@ -17,11 +17,12 @@ struct Line {
 
 // An address that can be opened in a browser: "0.0.0.0" cannot everywhere.
 std::string url_of(const Report& report) {
+  const std::string scheme = report.tls ? "https://" : "http://";
   const size_t colon = report.address.rfind(':');
   const std::string host = report.address.substr(0, colon);
   if ((host == "0.0.0.0" || host == "[::]") && !report.hostname.empty())
-    return "http://" + report.hostname + report.address.substr(colon) + "/";
-  return "http://" + report.address + "/";
+    return scheme + report.hostname + report.address.substr(colon) + "/";
+  return scheme + report.address + "/";
 }
 
 std::string kernel(std::string_view release) {

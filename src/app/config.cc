@@ -1,6 +1,7 @@
 #include "agent/config.h"
 
 #include "app/command.h"
+#include "net/web_security.h"
 
 namespace accelmon {
 
@@ -12,6 +13,11 @@ int run_config(const Arguments& arguments) {
     return complain("write 'accelmon config check FILE' or 'accelmon config --markdown'", kWrongUse);
   const Result<Config> config = load_config(words[1]);
   if (!config) return complain(config.error().message(), kFailure);
+  // The files that guard the listener are part of what must be right.
+  const auto security = WebSecurity::load({.web_config = config->listen.web_config,
+                                           .bearer_tokens_file = config->listen.bearer_tokens_file,
+                                           .hosts = config->listen.hosts});
+  if (!security) return complain(security.error().message(), kFailure);
   return print("ok\n");
 }
 

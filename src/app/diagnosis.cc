@@ -165,11 +165,12 @@ void advise(const Report& report, Diagnosis& diagnosis) {
                        ": the driver told what cannot be true; such samples are kept back, and a newer "
                        "driver may mend it");
   }
-  if (!report.sampled && !loopback(report.address))
+  if (!report.sampled && !loopback(report.address) && !report.authenticates)
     advice.push_back("whoever reaches " + report.address +
-                     " can read the metrics: listen.address or a firewall limits that");
+                     " can read the metrics: listen.web_config, listen.address or a firewall limits that");
   if (!report.sampled && report.scrapes == 0 && report.uptime > 300 && !report.address.empty())
-    advice.push_back("nothing has scraped this agent yet: give http://" + report.address + "/metrics to Prometheus");
+    advice.push_back("nothing has scraped this agent yet: give " + std::string(report.tls ? "https" : "http") + "://" +
+                     report.address + "/metrics to Prometheus");
 }
 
 std::string fact(const ReportCollector& collector, std::string_view wanted) {

@@ -147,8 +147,13 @@ Result<Report> parse_report(std::string_view document) {
   report.hostname = text(json, "hostname");
   report.address = text(json, "address");
   report.socket = text(json, "socket");
-  const Json* simulated = member(json, "simulated");
-  report.simulated = simulated != nullptr && simulated->is_boolean() && simulated->get<bool>();
+  const auto truth = [&](const char* key) {
+    const Json* value = member(json, key);
+    return value != nullptr && value->is_boolean() && value->get<bool>();
+  };
+  report.tls = truth("tls");
+  report.authenticates = truth("authenticates");
+  report.simulated = truth("simulated");
   if (const Json* poll = member(json, "poll")) report.interval = number_or_zero(*poll, "interval_seconds");
   for_each(json, "collectors", [&](const Json& one) { report.collectors.push_back(read_collector(one)); });
   for_each(json, "devices", [&](const Json& one) {

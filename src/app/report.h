@@ -101,7 +101,9 @@ struct Report {
   double uptime = 0;
   double now = 0;
   std::string hostname;
-  std::string address;  // empty: no TCP
+  std::string address;         // empty: no TCP
+  bool tls = false;            // of the address
+  bool authenticates = false;  // clients of the address show who they are
   std::string socket;
   bool simulated = false;
   double interval = 0;
