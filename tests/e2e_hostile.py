@@ -78,15 +78,15 @@ class Hostile(unittest.TestCase):
             "zeros": b"\0" * 1000,
             "TLS": bytes.fromhex("16030100f4010000f00303") + os.urandom(240),
             "no version": b"GET /metrics\r\n\r\n",
-            "version 9": b"GET /metrics HTTP/9.9\r\nHost: a\r\n\r\n",
-            "long target": b"GET /" + b"a" * 100000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
-            "long header": b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"b" * 100000 + b"\r\n\r\n",
-            "many headers": b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 20000 + b"\r\n",
-            "negative length": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
-            "huge length": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n",
-            "long body": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1000000,
-            "bad chunk": b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-            "control bytes": b"GET /\x01\x02 HTTP/1.1\r\nHost: a\r\n\r\n",
+            "version 9": b"GET /metrics HTTP/9.9\r\nHost: localhost\r\n\r\n",
+            "long target": b"GET /" + b"a" * 100000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            "long header": b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"b" * 100000 + b"\r\n\r\n",
+            "many headers": b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 20000 + b"\r\n",
+            "negative length": b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+            "huge length": b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999999999999\r\n\r\n",
+            "long body": b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1000000,
+            "bad chunk": b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+            "control bytes": b"GET /\x01\x02 HTTP/1.1\r\nHost: localhost\r\n\r\n",
         }
         for name, data in cases.items():
             with self.subTest(case=name):
@@ -103,14 +103,14 @@ class Hostile(unittest.TestCase):
         answer = self.say(b"GET /-/healthy HTTP/1.0\r\n\r\n")
         self.assertTrue(answer.startswith(b"HTTP/1."), answer)
         self.assertIn(b" 200 ", answer[:20])
-        pipelined = self.say(b"GET /-/healthy HTTP/1.1\r\nHost: a\r\n\r\n"
-                             b"GET /-/healthy HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        pipelined = self.say(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                             b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         self.assertEqual(pipelined.count(b"HTTP/1.1 200"), 2)
 
     def test_bytes_one_at_a_time(self):
         with self.agent.connect() as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            for byte in b"GET /-/healthy HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n":
+            for byte in b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n":
                 connection.sendall(bytes([byte]))
             self.assertTrue(all_of(connection).startswith(b"HTTP/1.1 200"))
 
@@ -121,7 +121,7 @@ class Hostile(unittest.TestCase):
                 connection = socket.socket()
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
                 connection.connect(("127.0.0.1", self.agent.port))
-                connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * 20)
+                connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20)
                 connections.append(connection)
             for _ in range(5):
                 self.assertEqual(self.agent.get("/metrics").status, 200)
@@ -133,7 +133,7 @@ class Hostile(unittest.TestCase):
         for _ in range(50):
             connection = self.agent.connect()
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-            connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+            connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
             connection.close()  # a reset, with the answer under way
 
     def test_failures_are_counted(self):

@@ -16,6 +16,7 @@
 #include <cerrno>
 #include <csignal>
 #include <ctime>
+#include <utility>
 
 #include "agent/child_fds.h"
 #include "agent/protocol.h"
@@ -105,8 +106,12 @@ class Runner {
       if (woken == Woken::deadline) missed_ += ticker.advance(std::max(now, ticker.deadline()));
       heartbeat_.alive.store(now, std::memory_order_relaxed);
       const int source = collector_->wake_descriptor();
-      // A source that always has something to tell is asked five times a second.
-      if (source >= 0 && now + kWakeGap < ticker.deadline())
+      // A source that always has something to tell is asked five times a second. A new catalog's first frame does not
+      // wait for a turn that is far away.
+      if (std::exchange(rediscovered_, false) && configure_.interval > kSecond)
+        woken = sleep_until(std::min(now + kWakeGap, ticker.deadline()), -1, fd_) == Woken::closed ? Woken::closed
+                                                                                                   : Woken::by_source;
+      else if (source >= 0 && now + kWakeGap < ticker.deadline())
         woken = sleep_until(now + kWakeGap, -1, fd_);
       else
         woken = sleep_until(ticker.deadline(), -1, fd_);
@@ -198,7 +203,10 @@ class Runner {
     write_frame(out_, frame_);
     write_stats(out_, missed_, meter_);
     const bool first_of_catalog = std::exchange(trim_, false);
-    if (result == PollResult::rediscover && !discover()) return false;
+    if (result == PollResult::rediscover) {
+      if (!discover()) return false;
+      rediscovered_ = true;
+    }
     if (!send_all(fd_, out_)) return false;
     if (first_of_catalog) {
       // What discovery and its message took goes back to the system.
@@ -223,6 +231,7 @@ class Runner {
   uint64_t polls_ = 0;
   uint64_t missed_ = 0;
   bool trim_ = false;
+  bool rediscovered_ = false;  // in the last poll
   Nanos next_slow_ = 0;
   Nanos next_rare_ = 0;
 };

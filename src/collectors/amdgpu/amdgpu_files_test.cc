@@ -107,6 +107,7 @@ TEST_F(StillTree, WithoutDevicesItSaysWhatIsThere) {
   const fs::path device = root_ / "sys/bus/pci/devices/0000:05:00.0";
   fs::create_directories(device);
   std::ofstream(device / "vendor") << "0x1002\n";
+  std::ofstream(device / "device") << "0x74a1\n";
   std::ofstream(device / "class") << "0x120000\n";
   fs::create_symlink("../../../../bus/pci/drivers/vfio-pci", device / "driver");
   found = collector->discover();
