@@ -52,10 +52,10 @@ std::unique_ptr<Runner> ExporterSet::make(const std::string& name, const Exporte
     cursor = feed_->open();
   }
   const bool every_poll = settings.flag("every_poll", info->every_poll);
+  const Nanos interval = options.interval;
   auto runner = std::make_unique<Runner>(
       std::move(options), std::move(*destination), std::move(cursor),
-      Selection(settings.list("only"), settings.list("except"),
-                every_poll ? 0 : std::max(settings.duration("interval", info->interval), poll_interval)));
+      Selection(settings.list("only"), settings.list("except"), every_poll ? 0 : interval, behind_the_grid(interval)));
   runner->start();
   return runner;
 }

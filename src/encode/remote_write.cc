@@ -78,6 +78,7 @@ struct RemoteWriteEncoder::State {
   std::vector<bool> present;   // metrics with samples in this batch
   Nanos metadata_kept = 0, metadata_now = 0;
   size_t next = 0, sample_count = 0;
+  size_t skip = 0;    // samples that are still to be left out
   std::string whole;  // 2.0: table and series side by side
 };
 
@@ -154,6 +155,9 @@ size_t RemoteWriteEncoder::State::series_bound(const SeriesBook::Plan& plan, con
 void RemoteWriteEncoder::State::write(const SeriesBook::Plan& plan, const SeriesBook::Entry& entry) {
   std::span<const Sample> rest = samples;
   if (!rest.empty()) present[index(entry.metric)] = true;
+  const size_t had = std::min(skip, rest.size());
+  rest = rest.subspan(had);
+  skip -= had;
   while (!rest.empty()) {
     size_t room = options.max_samples - open.samples;
     const size_t bytes = request_bytes() + kMaxSample;
@@ -291,8 +295,9 @@ void RemoteWriteEncoder::set_max_samples(size_t most) {
   state_->options.max_samples = std::max<size_t>(most, 1);
 }
 
-void RemoteWriteEncoder::begin(std::span<const FrameRun> batch) {
+void RemoteWriteEncoder::begin(std::span<const FrameRun> batch, size_t skip) {
   State& state = *state_;
+  state.skip = skip;
   state.book.begin(batch);
   state.series_bytes.clear();
   state.symbol_bytes.clear();

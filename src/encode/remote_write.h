@@ -60,7 +60,9 @@ class RemoteWriteEncoder {
   void set_max_samples(size_t most);
 
   // Starts from the last commit(), whatever became of requests since. Nothing of `batch` is looked at afterwards.
-  void begin(std::span<const FrameRun> batch);
+  // `skip`: the first so many samples of the batch are left out, since requests of an earlier begin() of it had them;
+  // the order of samples is the same whatever the bounds of a request are.
+  void begin(std::span<const FrameRun> batch, size_t skip = 0);
   // Replaces `body` by the next request, compressed; false: there is none left.
   bool next(std::string& body);
   void commit();

@@ -27,7 +27,8 @@ struct Sent {
     later,      // not now: it is not reachable, too busy, or does not know us (yet). Nothing is lost by waiting
     failed,     // it failed at this request: worth a few more tries
     refused,    // this request will never be taken
-    again,      // begin the batch anew: the destination speaks another way from now on, or in smaller pieces
+    again,      // begin the batch anew: the destination speaks another way from now on
+    pieces,     // this request is not done with: next() gives what it held in smaller ones
   };
   Verdict verdict = Verdict::delivered;
   uint64_t samples = 0;   // in the request

@@ -16,8 +16,26 @@ class RemoteWriteDestination final : public Destination {
     speak(options_.version);
   }
 
-  void begin(std::span<const FrameRun> batch) override { encoder_->begin(batch); }
-  bool next() override { return encoder_->next(body_); }
+  void begin(std::span<const FrameRun> batch) override {
+    batch_ = batch;
+    done_ = 0;
+    splits_.clear();
+    cut(most_samples_);
+  }
+
+  bool next() override {
+    done_ += std::exchange(sent_, 0);
+    // Behind the request that was refused its size is tried again.
+    size_t size = 0;
+    while (!splits_.empty() && done_ >= splits_.back().end) {
+      size = splits_.back().size;
+      splits_.pop_back();
+    }
+    if (size != 0) cut(size);
+    if (!encoder_->next(body_)) return false;
+    sent_ = encoder_->samples();
+    return true;
+  }
 
   Sent send() override {
     using Verdict = Sent::Verdict;
@@ -45,24 +63,22 @@ class RemoteWriteDestination final : public Destination {
         }
       }
     }
-    // A single sample that it does not want costs the others nothing: the batch is sent again in smaller pieces, of
-    // which only the one with that sample is left out. What it has already it takes twice without harm.
+    // A single sample that it does not want costs the others nothing: what the request held is sent again in smaller
+    // ones, until the one that is left out has that sample alone. What was taken before is not sent twice: a receiver
+    // would find it out of order.
     if (sent.verdict == Verdict::refused && sent.samples > 1 &&
         (reply.status == 400 || reply.status == 413 || reply.status == 422)) {
-      options_.max_samples = std::max<size_t>(1, std::min<size_t>(options_.max_samples, sent.samples) / 8);
-      renew();
-      sent.verdict = Verdict::again;
-      small_ = true;
+      splits_.push_back({done_ + sent.samples, size_});
+      sent_ = 0;
+      cut(std::max<size_t>(1, sent.samples / kPieces));
+      sent.verdict = Verdict::pieces;
     }
     return sent;
   }
 
   void commit() override {
     encoder_->commit();
-    if (!small_) return;
-    small_ = false;
-    options_.max_samples = most_samples_;
-    renew();
+    batch_ = {};
   }
   void interrupt() override { http_.interrupt(); }
 
@@ -75,19 +91,34 @@ class RemoteWriteDestination final : public Destination {
   }
   Sent fall_back(std::string_view why, uint64_t samples) {
     speak(RemoteWriteVersion::v1);
+    sent_ = 0;
     Sent sent;
     sent.verdict = Sent::Verdict::again;
     sent.samples = samples;
     sent.message = "the receiver " + std::string(why) + ": 1.0 from now on";
     return sent;
   }
-  // The same knowledge in requests of another size.
-  void renew() { encoder_->set_max_samples(options_.max_samples); }
+  // What of the batch is not done with, in requests of `size` samples.
+  void cut(size_t size) {
+    size_ = size;
+    encoder_->set_max_samples(size);
+    encoder_->begin(batch_, done_);
+  }
+
+  static constexpr size_t kPieces = 8;
+  struct Split {
+    size_t end;   // of the request that was refused, in samples of the batch
+    size_t size;  // what requests had then
+  };
 
   HttpDestination http_;
   RemoteWriteOptions options_;
   const size_t most_samples_;
-  bool small_ = false;
+  std::span<const FrameRun> batch_;
+  size_t done_ = 0;  // samples of the batch that were taken, or refused for good
+  size_t sent_ = 0;  // of the request at hand
+  size_t size_ = 0;
+  std::vector<Split> splits_;
   std::optional<RemoteWriteEncoder> encoder_;
   std::string body_;
 };

@@ -12,8 +12,7 @@
 namespace accelmon {
 namespace {
 
-constexpr unsigned kMostTries = 10;     // of a request at which the far end itself fails
-constexpr unsigned kMostRestarts = 16;  // of a batch: pieces halve
+constexpr unsigned kMostRestarts = 16;  // of a batch
 constexpr size_t kMostPolls = 4096;
 constexpr Nanos kStopGrace = 2 * kSecond;
 constexpr size_t kMostMessage = 300;
@@ -97,11 +96,9 @@ bool Runner::pause(Nanos span) {
 }
 
 void Runner::run() {
-  // The turns keep to a grid of wall time, a moment behind it, so that the polls of an interval are all there.
-  const Nanos behind_the_grid = std::min<Nanos>(options_.interval / 4, 250 * kMillisecond);
   bool going = true;
   while (going) {
-    const Nanos now = real_clock().wall() - behind_the_grid;
+    const Nanos now = real_clock().wall() - behind_the_grid(options_.interval);
     going = pause(options_.interval - now % options_.interval);
     // The last turn takes what is there; what does not get through waits for the next start, if there is a history.
     if (!turn()) going = false;
@@ -149,7 +146,7 @@ bool Runner::send(const FrameBatch& batch) {
         Sent sent = destination_->send();
         using Verdict = Sent::Verdict;
         if (sent.verdict == Verdict::again && restarts >= kMostRestarts) sent.verdict = Verdict::refused;
-        if (sent.verdict == Verdict::failed && tries + 1 >= kMostTries) sent.verdict = Verdict::refused;
+        if (sent.verdict == Verdict::failed && tries + 1 >= options_.most_tries) sent.verdict = Verdict::refused;
         note(sent);
         if (sent.verdict == Verdict::again) again = true;
         if (sent.verdict != Verdict::later && sent.verdict != Verdict::failed) break;
@@ -205,6 +202,7 @@ void Runner::note(const Sent& sent) {
       ++state_.requests_failed;
       break;
     case Sent::Verdict::again:
+    case Sent::Verdict::pieces:
       ++state_.requests_failed;
       state_.message = message;
       break;

@@ -3,8 +3,8 @@
 // A thread of its own, so that a far end that is slow, refuses or lies holds up nothing else. What could not be sent
 // stays where it is (the history on disk, or the feed in memory), so an outage costs memory nothing, and afterwards
 // everything arrives in order. Pauses double from one second to a minute, with up to a quarter of chance on top, and
-// are as long as the far end asks for. A request that fails again and again (500) is left out after ten tries, one that
-// is refused at once, so that no sample blocks those behind it.
+// are as long as the far end asks for. A request at which the far end itself fails (500) is left out after an hour of
+// tries, one that is refused at once, so that no sample blocks those behind it for ever.
 //
 // Threads: start() and stop() by the agent's thread; state() from any. Cost: nothing between the intervals.
 #pragma once
@@ -45,12 +45,20 @@ struct ExporterState {
   Nanos next_try = 0;      // wall time; 0: it is not waiting
 };
 
+// How long after each point of the grid of wall time an exporter takes what is there: the polls of that point have
+// come.
+constexpr Nanos behind_the_grid(Nanos interval) {
+  return interval / 4 < 250 * kMillisecond ? interval / 4 : 250 * kMillisecond;
+}
+
 struct RunnerOptions {
   std::string name, type, where;
   Nanos interval = 15 * kSecond;
-  size_t most_samples = 20'000;  // that are encoded at once
+  // That are encoded at once: as OTLP some 2 MiB, where receivers of gRPC take 4.
+  size_t most_samples = 10'000;
   Nanos first_pause = kSecond;
   Nanos longest_pause = 60 * kSecond;
+  unsigned most_tries = 64;  // of a request at which the far end itself fails: about an hour
 };
 
 class Runner {

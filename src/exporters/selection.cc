@@ -68,7 +68,7 @@ std::span<const FrameRun> Selection::of(std::span<const FrameRun> batch) {
         const Frame* next = i + 1 < run.frames.size() ? run.frames[i + 1] : nullptr;
         for (size_t later = r + 1; next == nullptr && later < batch.size(); ++later)
           if (batch[later].source == run.source && !batch[later].frames.empty()) next = batch[later].frames.front();
-        if (next != nullptr && next->wall / step_ == frame->wall / step_) continue;
+        if (next != nullptr && (next->wall - behind_) / step_ == (frame->wall - behind_) / step_) continue;
       }
       if (!mask.empty()) {
         auto copy = std::make_unique<Frame>(*frame);

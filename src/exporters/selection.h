@@ -20,9 +20,10 @@ bool matches(std::string_view pattern, std::string_view name);
 
 class Selection {
  public:
-  // `only` empty: all. `step` 0: every poll, else the last one of each source in each `step` of wall time.
-  Selection(std::vector<std::string> only, std::vector<std::string> except, Nanos step)
-      : only_(std::move(only)), except_(std::move(except)), step_(step) {}
+  // `only` empty: all. `step` 0: every poll, else the last one of each source in each `step` of wall time. Steps end
+  // `behind` the grid: polls lie on it, and one that begins there belongs to what is sent a moment later.
+  Selection(std::vector<std::string> only, std::vector<std::string> except, Nanos step, Nanos behind = 0)
+      : only_(std::move(only)), except_(std::move(except)), step_(step), behind_(behind) {}
 
   // The view lives until the next call, and no longer than `batch`.
   std::span<const FrameRun> of(std::span<const FrameRun> batch);
@@ -32,7 +33,7 @@ class Selection {
   const std::vector<bool>& mask_of(const CatalogPtr& catalog);
 
   std::vector<std::string> only_, except_;
-  Nanos step_;
+  Nanos step_, behind_;
   struct Mask {
     CatalogPtr catalog;
     std::vector<bool> taken;

@@ -1,0 +1,331 @@
+// Destinations over HTTP against a server that answers as it is told.
+#include "exporters/http.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <protozero/pbf_reader.hpp>
+
+#include "encode/runs_for_test.h"
+#include "encode/snappy.h"
+#include "exporters/destinations.h"
+#include "exporters/server_for_test.h"
+#include "store/disk_feed_for_test.h"
+
+namespace accelmon {
+namespace {
+
+using for_test::BatchMaker;
+using for_test::kBegin;
+using for_test::Server;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using Verdict = Sent::Verdict;
+
+const Identity kIdentity{"h1", "0123", "9.9"};
+
+ExporterSettings settings(std::map<std::string, std::string, std::less<>> options) {
+  ExporterSettings out;
+  out.name = "x";
+  out.options = std::move(options);
+  return out;
+}
+
+TEST(RetryAfter, SecondsAndDates) {
+  const Nanos now = 1'700'000'000 * kSecond;  // Tue, 14 Nov 2023 22:13:20 GMT
+  const auto after = [&](std::string_view text) {
+    Nanos out = -1;
+    return parse_retry_after(text, now, out) ? out / kSecond : -1;
+  };
+  EXPECT_EQ(after("120"), 120);
+  EXPECT_EQ(after("0"), 0);
+  EXPECT_EQ(after("Tue, 14 Nov 2023 22:14:20 GMT"), 60);
+  EXPECT_LE(after("Tue, 14 Nov 2023 22:13:00 GMT"), 0) << "a moment that has passed is no pause";
+  for (const char* bad : {"", "soon", "-5", "1e9", "Tue, 99 Nov 2023 22:13:00 GMT"}) EXPECT_LE(after(bad), 0) << bad;
+  EXPECT_GE(after("99999999999999999999"), -1) << "no overflow";
+}
+
+Sent post(const Server& server, std::map<std::string, std::string, std::less<>> options = {}) {
+  options.emplace("url", server.url("/write"));
+  options.emplace("timeout", "5s");
+  Result<HttpDestination> http =
+      HttpDestination::make(settings(std::move(options)), kIdentity, {"Content-Type: text/x"}, "http://h/");
+  if (!http) {
+    ADD_FAILURE() << http.error().message();
+    return {};
+  }
+  PushReply reply;
+  return http->post("body", reply);
+}
+
+TEST(HttpDestination, WhatEachStatusMeans) {
+  const std::pair<int, Verdict> kinds[] = {
+      {200, Verdict::delivered}, {204, Verdict::delivered}, {301, Verdict::later},   {307, Verdict::later},
+      {400, Verdict::refused},   {401, Verdict::later},     {403, Verdict::later},   {404, Verdict::later},
+      {408, Verdict::later},     {413, Verdict::refused},   {415, Verdict::refused}, {422, Verdict::refused},
+      {429, Verdict::later},     {500, Verdict::failed},    {501, Verdict::failed},  {502, Verdict::later},
+      {503, Verdict::later},     {504, Verdict::later},
+  };
+  for (const auto& [status, verdict] : kinds) {
+    const Server server([&, code = status](const auto&) { return Server::reply(code, "", "Location: http://h/\r\n"); });
+    const Sent sent = post(server);
+    EXPECT_EQ(sent.verdict, verdict) << status;
+    EXPECT_EQ(sent.message.empty(), verdict == Verdict::delivered) << status;
+    EXPECT_EQ(server.requests().size(), 1u) << "a redirection is not followed";
+  }
+}
+
+TEST(HttpDestination, WhatTheServerSaysIsToldWithoutControlBytes) {
+  const Server server([](const auto&) { return Server::reply(429, "too \x1b[2Jmany", "Retry-After: 7\r\n"); });
+  const Sent sent = post(server);
+  EXPECT_THAT(sent.message, HasSubstr("HTTP 429: too "));
+  EXPECT_EQ(sent.message.find('\x1b'), std::string::npos);
+  EXPECT_EQ(sent.retry_after, 7 * kSecond);
+}
+
+TEST(HttpDestination, ServersThatAreNone) {
+  const Server closes([](const auto&) { return std::string(); });
+  EXPECT_EQ(post(closes).verdict, Verdict::later);
+  const Server babbles([](const auto&) { return std::string("what do you want\r\n\r\n"); });
+  EXPECT_EQ(post(babbles).verdict, Verdict::later);
+  const Server half([](const auto&) { return std::string("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"); });
+  EXPECT_EQ(post(half, {{"timeout", "300ms"}}).verdict, Verdict::later);
+}
+
+TEST(HttpDestination, WhoWeAreToIt) {
+  const store_test::Folder folder;
+  std::ofstream(folder.file("token")) << "  secret \nsecond line\n";
+  std::ofstream(folder.file("password")) << "open sesame\n";
+  const Server server([](const auto&) { return Server::reply(204); });
+  post(server, {{"bearer_token_file", folder.file("token")}, {"headers", "X-Scope-OrgID: a\nX-B: c"}});
+  post(server, {{"username", "Aladdin"}, {"password_file", folder.file("password")}});
+  post(server);
+  const auto requests = server.requests();
+  ASSERT_EQ(requests.size(), 3u);
+  EXPECT_EQ(requests[0].header("authorization"), "Bearer secret");
+  EXPECT_EQ(requests[0].header("x-scope-orgid"), "a");
+  EXPECT_EQ(requests[0].header("x-b"), "c");
+  EXPECT_EQ(requests[0].header("content-type"), "text/x");
+  EXPECT_EQ(requests[0].header("user-agent"), "accelmon/9.9");
+  EXPECT_EQ(requests[0].body, "body");
+  EXPECT_EQ(requests[1].header("authorization"), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+  EXPECT_EQ(requests[2].header("authorization"), "");
+  EXPECT_TRUE(requests[0].head.starts_with("POST /write HTTP/1.1\r\n"));
+}
+
+TEST(HttpDestination, ASecretIsReadForEveryRequest) {
+  const store_test::Folder folder;
+  const std::string path = folder.file("token");
+  std::ofstream(path) << "old\n";
+  const Server server([](const auto&) { return Server::reply(204); });
+  Result<HttpDestination> http =
+      HttpDestination::make(settings({{"url", server.url()}, {"bearer_token_file", path}}), kIdentity, {}, "http://h/");
+  ASSERT_TRUE(http);
+  PushReply reply;
+  EXPECT_EQ(http->post("1", reply).verdict, Verdict::delivered);
+  std::ofstream(path) << "new\n";
+  EXPECT_EQ(http->post("2", reply).verdict, Verdict::delivered);
+  std::ofstream(path) << "\n";
+  const Sent sent = http->post("3", reply);
+  EXPECT_EQ(sent.verdict, Verdict::later);
+  EXPECT_THAT(sent.message, HasSubstr(path));
+  ASSERT_EQ(server.requests().size(), 2u);
+  EXPECT_EQ(server.requests()[0].header("authorization"), "Bearer old");
+  EXPECT_EQ(server.requests()[1].header("authorization"), "Bearer new");
+}
+
+TEST(HttpDestination, WhatIsShownIsNoSecret) {
+  const auto shown = [](const std::string& url) {
+    return HttpDestination::make(settings({{"url", url}}), kIdentity, {}, "http://h/")->shown();
+  };
+  EXPECT_EQ(shown("https://u:p@h:1/write?token=x#y"), "https://h:1/write");
+  EXPECT_EQ(shown("https://h"), "https://h");
+  EXPECT_EQ(shown("http://h/a@b"), "http://h/a@b");
+  EXPECT_EQ(shown("http://u:p/w@h/x").find("u:p/w@h/x"), 7u) << "that user ends the host: it is a path";
+}
+
+// ---- remote write ----
+
+struct Written {
+  std::vector<std::pair<std::string, int64_t>> samples;  // name and time, in order
+};
+
+// Names and times of what a request of 1.0 holds.
+Written decode(const std::string& body) {
+  std::string raw;
+  EXPECT_TRUE(snappy_uncompress(body, 1u << 24, raw).ok());
+  Written out;
+  protozero::pbf_reader request(raw);
+  while (request.next(1)) {
+    protozero::pbf_reader series = request.get_message();
+    std::string name;
+    while (series.next()) {
+      if (series.tag() == 1) {
+        protozero::pbf_reader label = series.get_message();
+        std::string key, value;
+        while (label.next()) {
+          std::string& text = label.tag() == 1 ? key : value;
+          text = label.get_string();
+        }
+        if (key == "__name__") name = value;
+      } else if (series.tag() == 2) {
+        protozero::pbf_reader sample = series.get_message();
+        int64_t time = 0;
+        while (sample.next())
+          if (sample.tag() == 2)
+            time = sample.get_int64();
+          else
+            sample.skip();
+        out.samples.emplace_back(name, time);
+      } else {
+        series.skip();
+      }
+    }
+  }
+  return out;
+}
+
+// Sends the batch as a Runner does, but that nothing is tried twice.
+std::vector<Sent> deliver(Destination& destination, std::span<const FrameRun> batch) {
+  std::vector<Sent> out;
+  destination.begin(batch);
+  for (bool again = false; out.size() < 10'000 && destination.next();) {
+    out.push_back(destination.send());
+    again = out.back().verdict == Verdict::again;
+    if (again) destination.begin(batch);
+  }
+  destination.commit();
+  return out;
+}
+
+std::unique_ptr<Destination> remote_write(const Server& server, const std::string& version = "1.0") {
+  std::string where;
+  auto made =
+      make_remote_write(settings({{"url", server.url("/api/v1/write")}, {"version", version}}), kIdentity, where);
+  EXPECT_TRUE(made) << made.error().message();
+  return std::move(*made);
+}
+
+BatchMaker polls(int count) {
+  BatchMaker make;
+  make.run("nvml", for_test::five_kinds());
+  for (int i = 0; i < count; ++i) make.frame(kBegin + i * kSecond, {50, 1000.0 + i, 3e9, 1, 1});
+  return make;
+}
+
+// Of 500 samples the receiver wants all but one: it gets 499, each once and in order.
+TEST(RemoteWriteDestination, OneBadSampleCostsItselfAlone) {
+  const int64_t bad = (kBegin + 37 * kSecond) / kMillisecond;
+  const Server server([&](const Server::Request& request) {
+    for (const auto& [name, time] : decode(request.body).samples)
+      if (name == "hw_energy_joules_total" && time == bad) return Server::reply(400, "out of bounds");
+    return Server::reply(204);
+  });
+  const auto destination = remote_write(server);
+  BatchMaker make = polls(100);
+  std::map<std::string, std::vector<int64_t>> taken;
+  uint64_t refused = 0;
+  for (const Sent& sent : deliver(*destination, make.batch()))
+    refused += sent.verdict == Verdict::refused ? sent.samples : 0;
+  for (const auto& request : server.requests()) {
+    const Written written = decode(request.body);
+    if (std::any_of(written.samples.begin(), written.samples.end(),
+                    [&](const auto& one) { return one.first == "hw_energy_joules_total" && one.second == bad; }))
+      continue;
+    for (const auto& [name, time] : written.samples) taken[name].push_back(time);
+  }
+  EXPECT_EQ(refused, 1u);
+  ASSERT_EQ(taken.size(), 5u);
+  for (const auto& [name, times] : taken) {
+    std::vector<int64_t> wanted;
+    for (int i = 0; i < 100; ++i)
+      if (name != "hw_energy_joules_total" || i != 37) wanted.push_back((kBegin + i * kSecond) / kMillisecond);
+    EXPECT_EQ(times, wanted) << name;
+  }
+  EXPECT_LT(server.requests().size(), 60u) << "pieces grow again behind the bad one";
+}
+
+TEST(RemoteWriteDestination, AReceiverThatRefusesEverythingLosesItAll) {
+  const Server server([](const auto&) { return Server::reply(400, "no"); });
+  const auto destination = remote_write(server);
+  BatchMaker make = polls(4);
+  uint64_t refused = 0;
+  for (const Sent& sent : deliver(*destination, make.batch()))
+    refused += sent.verdict == Verdict::refused ? sent.samples : 0;
+  EXPECT_EQ(refused, 20u);
+}
+
+TEST(RemoteWriteDestination, FallsBackToTheFirstVersion) {
+  for (const int status : {204, 415}) {
+    const Server server([&](const Server::Request& request) {
+      return Server::reply(request.header("x-prometheus-remote-write-version") == "2.0.0" ? status : 204);
+    });
+    const auto destination = remote_write(server, "2.0");
+    BatchMaker make = polls(2);
+    const std::vector<Sent> sent = deliver(*destination, make.batch());
+    ASSERT_GE(sent.size(), 2u);
+    EXPECT_EQ(sent[0].verdict, Verdict::again);
+    EXPECT_EQ(sent[1].verdict, Verdict::delivered);
+    const auto requests = server.requests();
+    EXPECT_EQ(requests[1].header("x-prometheus-remote-write-version"), "0.1.0");
+    EXPECT_EQ(requests[1].header("content-type"), "application/x-protobuf");
+    EXPECT_EQ(decode(requests[1].body).samples.size(), 10u);
+  }
+}
+
+TEST(RemoteWriteDestination, WhatWasWrittenIsTold) {
+  const Server server([](const Server::Request&) {
+    return Server::reply(204, "", "X-Prometheus-Remote-Write-Samples-Written: 7\r\n");
+  });
+  const auto destination = remote_write(server, "2.0");
+  BatchMaker make = polls(2);
+  const std::vector<Sent> sent = deliver(*destination, make.batch());
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_EQ(sent[0].verdict, Verdict::delivered);
+  EXPECT_EQ(sent[0].rejected, 3u);
+}
+
+TEST(InfluxDestination, APartialWriteIsNotSentAgain) {
+  const Server server(
+      [](const auto&) { return Server::reply(400, R"({"error":"partial write: field type conflict: dropped=3"})"); });
+  std::string where;
+  auto made = make_influx(settings({{"url", server.url("/write?db=x")}, {"gzip", "false"}}), kIdentity, where);
+  ASSERT_TRUE(made);
+  BatchMaker make = polls(1);
+  const std::vector<Sent> sent = deliver(**made, make.batch());
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_EQ(sent[0].verdict, Verdict::delivered);
+  EXPECT_EQ(sent[0].rejected, 3u);
+  EXPECT_THAT(server.requests()[0].body, HasSubstr("accelmon,"));
+}
+
+TEST(OtlpDestination, AnswersOfCollectors) {
+  std::string answer;
+  const Server server([&](const auto&) { return answer; });
+  std::string where;
+  auto made = make_otlp(settings({{"url", server.url("/v1/metrics")}, {"protocol", "http/json"}, {"gzip", "false"}}),
+                        kIdentity, where);
+  ASSERT_TRUE(made);
+  const auto send = [&](std::string reply) {
+    answer = std::move(reply);
+    BatchMaker make = polls(1);
+    (*made)->begin(make.batch());
+    EXPECT_TRUE((*made)->next());
+    return (*made)->send();
+  };
+  EXPECT_EQ(send(Server::reply(200, R"({"partialSuccess":{}})")).rejected, 0u) << "what a Collector says of success";
+  const Sent partly = send(Server::reply(200, R"({"partialSuccess":{"rejectedDataPoints":"2","errorMessage":"old"}})"));
+  EXPECT_EQ(partly.verdict, Verdict::delivered);
+  EXPECT_EQ(partly.rejected, 2u);
+  EXPECT_THAT(partly.message, HasSubstr("old"));
+  const Sent busy = send(Server::reply(503, R"({"code":14,"message":"shutting down"})",
+                                       "Content-Type: application/json\r\nRetry-After: 9\r\n"));
+  EXPECT_EQ(busy.verdict, Verdict::later);
+  EXPECT_EQ(busy.retry_after, 9 * kSecond);
+  EXPECT_THAT(busy.message, HasSubstr("shutting down"));
+  EXPECT_EQ(send(Server::reply(400, "")).verdict, Verdict::refused);
+}
+
+}  // namespace
+}  // namespace accelmon
