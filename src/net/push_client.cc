@@ -173,6 +173,8 @@ Result<PushReply> PushClient::send(const PushRequest& request) {
   lib.set(curl, CURLOPT_HTTP_VERSION,
           request.http2 ? static_cast<long>(CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE)
                         : static_cast<long>(CURL_HTTP_VERSION_1_1));
+  // libcurl 7.88 sends nothing over a connection of HTTP/2 with prior knowledge that it uses again, and fails.
+  lib.set(curl, CURLOPT_FORBID_REUSE, request.http2 ? 1L : 0L);
   lib.set(curl, CURLOPT_TIMEOUT_MS, milliseconds);
   lib.set(curl, CURLOPT_CONNECTTIMEOUT_MS, milliseconds);
   lib.set(curl, CURLOPT_NOSIGNAL, 1L);
