@@ -105,7 +105,8 @@ class Reader {
         config_.exporters.try_emplace(std::string(name.str()));
         exporter_places_.try_emplace(std::string(name.str()), at);
       }
-      if (prefix.starts_with("exporters.")) exporter_places_.insert_or_assign(path.substr(10), at);
+      if (prefix.starts_with("exporters."))
+        exporter_places_.insert_or_assign(path.substr(10), name.str() == "type" ? place_of(node.source()) : at);
       if (const Key* key = find_key(path)) {
         places_.push_back({key, place_of(node.source())});
         const Written value = written(node);

@@ -1,5 +1,6 @@
 #include "agent/config.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -185,6 +186,47 @@ TEST(Config, Addresses) {
       error_of("listen.address = \"127.0.0.1\""),
       "a.toml:1:18: listen.address = \"127.0.0.1\" has no port; write HOST:PORT, for example \"127.0.0.1:19400\", "
       "or \"0.0.0.0:19400\" for every interface");
+}
+
+TEST(Config, Exporters) {
+  const Config config = good(
+      "[exporters.grafana]\ntype = \"remote_write\"\nurl = \"https://h/api/v1/write\"\ninterval = \"1.5s\"\n"
+      "labels = [\"job=a\", \"zone=b\"]\nverify = false\nmax_samples = 500\n[exporters.otlp]\nurl = \"http://h/\"\n");
+  ASSERT_EQ(config.exporters.size(), 2u);
+  const auto& options = config.exporters.at("grafana").options;
+  EXPECT_EQ(options.at("type"), "remote_write");
+  EXPECT_EQ(options.at("interval"), "1500ms");
+  EXPECT_EQ(options.at("labels"), "job=a\nzone=b\n");
+  EXPECT_EQ(options.at("verify"), "false");
+  EXPECT_EQ(options.at("max_samples"), "500");
+  EXPECT_EQ(config.exporters.at("otlp").options.count("type"), 0u) << "its name is its type";
+}
+
+TEST(Config, ErrorsOfExportersSayWhereAndWhatToWrite) {
+  using testing::HasSubstr;
+  using testing::StartsWith;
+  EXPECT_THAT(error_of("[exporters.x]\ntype = \"otpl\"\n"),
+              StartsWith("a.toml:2:8: exporters.x.type = \"otpl\" is unknown; the types are otlp, remote_write"));
+  EXPECT_THAT(
+      error_of("[exporters.x]\nurl = \"http://h/\"\n"),
+      StartsWith("a.toml:1:12: exporters.x has no type; write type = \"otlp\", or another of otlp, remote_write"));
+  EXPECT_THAT(error_of("\n[exporters.x]\ntype = \"graphite\"\nurl = \"http://h/\"\n"),
+              StartsWith("a.toml:4:1: exporters.x.url is of no use to the type graphite, which knows address timeout"));
+  EXPECT_EQ(error_of("[exporters.otlp]\nulr = \"http://h/\"\n"),
+            "a.toml:2:1: unknown key \"exporters.otlp.ulr\"; did you mean \"exporters.otlp.url\"?");
+  EXPECT_EQ(error_of("[exporters.otlp]\ninterval = 5\n"),
+            "a.toml:2:12: exporters.otlp.interval = 5 has no unit; write \"5ms\" or \"5s\"");
+  EXPECT_EQ(error_of("[exporters.otlp]\ngzip = \"yes\"\n"),
+            "a.toml:2:8: exporters.otlp.gzip = \"yes\" is a text; write true or false");
+  EXPECT_THAT(error_of("[exporters.otlp]\nlabels = \"a=b\"\n"), StartsWith("a.toml:2:10: exporters.otlp.labels"));
+  EXPECT_THAT(error_of("[exporters.otlp]\nlabels = [1]\n"), StartsWith("a.toml:2:10: exporters.otlp.labels"));
+  EXPECT_THAT(error_of("[exporters.otlp]\ntimeout = \"1ms\"\n"), HasSubstr("is too small; the least is \"100ms\""));
+  EXPECT_THAT(error_of("[exporters.json_lines]\nmax_bytes = \"1KiB\"\n"), HasSubstr("is too small"));
+  EXPECT_THAT(error_of("[exporters.otlp]\nca_file = \"ca.pem\"\n"), HasSubstr("is not an absolute path"));
+  EXPECT_THAT(error_of("exporters = 3\n"), StartsWith("a.toml:1:"));
+  EXPECT_THAT(error_of("exporters.otlp = 3\n"), StartsWith("a.toml:1:"));
+  EXPECT_THAT(error_of("[[exporters]]\ntype = \"otlp\"\n"), StartsWith("a.toml:1:"));
+  EXPECT_THAT(error_of("[exporters.\"a b\"]\ntype = \"otlp\"\n"), StartsWith("a.toml:1:"));
 }
 
 TEST(Config, UnknownKeysGetTheNearestKnownOne) {
