@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "app/exports.h"
 #include "model/metric.h"
 
 namespace accelmon {
@@ -165,10 +166,13 @@ void advise(const Report& report, Diagnosis& diagnosis) {
                        ": the driver told what cannot be true; such samples are kept back, and a newer "
                        "driver may mend it");
   }
+  advise_exports(report, advice);
   if (!report.sampled && !loopback(report.address) && !report.authenticates)
     advice.push_back("whoever reaches " + report.address +
                      " can read the metrics: listen.web_config, listen.address or a firewall limits that");
-  if (!report.sampled && report.scrapes == 0 && report.uptime > 300 && !report.address.empty())
+  // Who pushes need not be scraped.
+  if (!report.sampled && report.scrapes == 0 && report.exporters.empty() && report.uptime > 300 &&
+      !report.address.empty())
     advice.push_back("nothing has scraped this agent yet: give " + std::string(report.tls ? "https" : "http") + "://" +
                      report.address + "/metrics to Prometheus");
 }
@@ -329,12 +333,7 @@ std::string render_doctor(const Report& report, const Diagnosis& diagnosis, cons
     add(collector.rejected, "malformed message", "malformed messages");
     if (!mishaps.empty()) out += "  mishaps   " + mishaps + "\n";
   }
-  if (!report.sampled) {
-    std::string exports = "prometheus  " + plural(report.scrapes, "scrape", "scrapes");
-    if (report.last_scrape_ago) exports += ", last " + span_of_time(*report.last_scrape_ago) + " ago";
-    if (report.page_bytes != 0) exports += ", page " + fixed(static_cast<double>(report.page_bytes) / 1024, 0) + " KiB";
-    out += "exports  " + exports + "\n";
-  }
+  if (!report.sampled) out += exports_of(report, width);
   if (diagnosis.advice.empty())
     out += "advice   none\n";
   else

@@ -60,6 +60,23 @@ std::string doctor_json(const Report& report, const Diagnosis& diagnosis) {
     json.end_object();
   }
   json.end_array();
+  json.key("exporters").begin_array();
+  for (const ReportExporter& one : report.exporters) {
+    json.begin_object().key("name").text(one.name).key("type").text(one.type).key("where").text(one.where);
+    json.key("state").text(one.state).key("message").text(one.message);
+    json.key("samples").integer(static_cast<int64_t>(one.samples));
+    json.key("rejected_samples").integer(static_cast<int64_t>(one.rejected));
+    json.key("lost_polls").integer(static_cast<int64_t>(one.lost_polls));
+    json.key("behind_polls").integer(static_cast<int64_t>(one.behind)).end_object();
+  }
+  json.end_array();
+  if (report.history) {
+    const ReportHistory& history = *report.history;
+    json.key("history").begin_object().key("state").text(history.state).key("message").text(history.message);
+    json.key("bytes").integer(static_cast<int64_t>(history.bytes));
+    json.key("polls_written").integer(static_cast<int64_t>(history.written));
+    json.key("polls_dropped").integer(static_cast<int64_t>(history.dropped)).end_object();
+  }
   texts(json, "advice", diagnosis.advice);
   json.end_object();
   return out + "\n";

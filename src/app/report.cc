@@ -113,6 +113,25 @@ ReportCollector read_collector(const Json& json) {
   return out;
 }
 
+ReportExporter read_exporter(const Json& json) {
+  ReportExporter out;
+  out.name = text(json, "name");
+  out.type = text(json, "type");
+  out.where = text(json, "where");
+  out.state = text(json, "state");
+  out.message = text(json, "message");
+  out.samples = count(json, "samples");
+  out.rejected = count(json, "rejected_samples");
+  out.lost_polls = count(json, "lost_polls");
+  out.requests_ok = count(json, "requests_ok");
+  out.requests_failed = count(json, "requests_failed");
+  out.bytes = count(json, "bytes");
+  out.behind = count(json, "behind_polls");
+  out.last_success = maybe(json, "last_success");
+  out.next_try = maybe(json, "next_try");
+  return out;
+}
+
 }  // namespace
 
 std::string_view ReportValue::attribute(std::string_view key) const {
@@ -174,6 +193,15 @@ Result<Report> parse_report(std::string_view document) {
     report.events.push_back({number_or_zero(one, "wall"), text(one, "severity"), text(one, "device"), text(one, "code"),
                              text(one, "message")});
   });
+  for_each(json, "exporters", [&](const Json& one) { report.exporters.push_back(read_exporter(one)); });
+  if (const Json* history = member(json, "history"); history != nullptr && history->is_object())
+    report.history = ReportHistory{.state = text(*history, "state"),
+                                   .message = text(*history, "message"),
+                                   .bytes = count(*history, "bytes"),
+                                   .written = count(*history, "polls_written"),
+                                   .dropped = count(*history, "polls_dropped"),
+                                   .waiting = count(*history, "polls_waiting"),
+                                   .damaged = count(*history, "chunks_damaged")};
   if (const Json* scrapes = member(json, "scrapes")) {
     report.scrapes = count(*scrapes, "count");
     report.last_scrape_ago = maybe(*scrapes, "last_seconds_ago");

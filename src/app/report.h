@@ -95,6 +95,37 @@ struct ReportEvent {
   std::string message;
 };
 
+struct ReportExporter {
+  std::string name;
+  std::string type;
+  std::string where;
+  std::string state;
+  std::string message;
+  uint64_t samples = 0;
+  uint64_t rejected = 0;
+  uint64_t lost_polls = 0;
+  uint64_t requests_ok = 0;
+  uint64_t requests_failed = 0;
+  uint64_t bytes = 0;
+  uint64_t behind = 0;                 // polls
+  std::optional<double> last_success;  // wall time, seconds
+  std::optional<double> next_try;      // likewise; only while it waits
+
+  bool ok() const { return state == "ok" || state == "starting"; }
+};
+
+struct ReportHistory {
+  std::string state;
+  std::string message;
+  uint64_t bytes = 0;
+  uint64_t written = 0;  // polls
+  uint64_t dropped = 0;
+  uint64_t waiting = 0;
+  uint64_t damaged = 0;  // chunks
+
+  bool ok() const { return state == "ok"; }
+};
+
 struct Report {
   std::string version;
   int64_t pid = 0;
@@ -111,6 +142,8 @@ struct Report {
   std::vector<ReportDevice> devices;
   std::vector<ReportValue> host;
   std::vector<ReportEvent> events;
+  std::vector<ReportExporter> exporters;
+  std::optional<ReportHistory> history;  // on disk; nullopt: there is none
   uint64_t scrapes = 0;
   std::optional<double> last_scrape_ago;
   uint64_t page_bytes = 0;

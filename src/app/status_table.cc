@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "app/exports.h"
 #include "app/verdict.h"
 #include "base/text.h"
 
@@ -372,7 +373,7 @@ std::string render_status(const Report& report, const View& view) {
       rows.begin(), rows.end(), [](const Row& row) { return row.verdict.level != Verdict::Level::fine; }));
   if (const std::string host = host_line(report); !host.empty()) out += "\n" + host;
   out += "\n" + (rows.empty() ? why_none(report, view) : render_table(rows, view));
-  out += process_table(report) + event_list(report, view);
+  out += process_table(report) + event_list(report, view) + exports_in_trouble(report, view);
   if (attention != 0) out += "\n " + plural(attention, "thing needs", "things need") + " attention: accelmon doctor\n";
   return out;
 }
