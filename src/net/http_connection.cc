@@ -107,9 +107,12 @@ void HttpConnection::handshake() {
       return;
     }
     case TlsSession::Io::closed:
-    case TlsSession::Io::failed:
       handshake_failed(tls_->trouble());
       close();
+      return;
+    case TlsSession::Io::failed:
+      handshake_failed(tls_->trouble());
+      end_of_answers();  // the alert that says why has left, and is to arrive
       return;
   }
 }
