@@ -59,6 +59,8 @@ class AgentImpl : public Agent {
     if (options_.serve && !config_.store.path.empty()) history_ = DiskStore::open(disk_options());
     pages_.set_gzip(config_.exposition.gzip);
     // The listener comes first: an address in use must not start collectors, and /metrics answers from the beginning.
+    // What else is asked for waits until the slots are there.
+    const std::lock_guard lock(mutex_);
     if (options_.serve) {
       publish();
       HttpServerOptions http;
@@ -79,7 +81,6 @@ class AgentImpl : public Agent {
     }
     for (const CollectorEntry& entry : collector_table())
       slots_.push_back(std::make_unique<CollectorSlot>(entry, clock_));
-    const std::lock_guard lock(mutex_);
     for (auto& slot : slots_) slot->configure(config_, slot_settings());
     for (auto& slot : slots_) slot->service();
     publish();
