@@ -8,11 +8,11 @@ import unittest
 import agent_fixture
 from agent_fixture import OPENMETRICS, PROGRAM, Agent, have, main, wait_for
 
-
-@unittest.skipIf(have("valgrind") is None, "valgrind is not installed")
 # Ten processes under memcheck, beside whatever else the machine does.
 agent_fixture.PATIENCE = max(agent_fixture.PATIENCE, 120)
 
+
+@unittest.skipIf(have("valgrind") is None, "valgrind is not installed")
 class Memcheck(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="accelmon-test-")
