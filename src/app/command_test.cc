@@ -114,8 +114,7 @@ class Scenarios : public testing::Test {
     root_ = std::filesystem::path(testing::TempDir()) / ("accelmon-app-" + std::to_string(::getpid()));
     std::filesystem::create_directories(root_ / "share/accelmon/scenarios");
     std::filesystem::create_directories(root_ / "lib/accelmon/simulator");
-    for (const char* name : {"t4", "h100x8"})
-      touch(root_ / "share/accelmon/scenarios" / (std::string(name) + ".toml"));
+    for (const char* name : {"t4", "h100x8"}) touch(root_ / "share/accelmon/scenarios" / (std::string(name) + ".toml"));
     touch(root_ / "share/accelmon/scenarios/README.md");
     for (const char* name : {"libnvidia-ml.so.1", "libaccelmon-kernel.so", "lay-out-tree"})
       touch(root_ / "lib/accelmon/simulator" / name);

@@ -144,8 +144,7 @@ Result<std::string> ask(const std::vector<std::string>& endpoints, std::string_v
         return fail(Code::no_permission,
                     "the agent at " + path + " may not be asked by this user: run as its user or root");
       case Code::timeout:
-        return fail(Code::timeout,
-                    "the agent at " + path + " does not answer within " + format_duration(timeout));
+        return fail(Code::timeout, "the agent at " + path + " does not answer within " + format_duration(timeout));
       default:
         return fail(reply.error().code(), "the agent at " + path + ": " + printable(reply.error().message(), 400));
     }

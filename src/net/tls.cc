@@ -22,7 +22,8 @@ namespace {
 #define ACCELMON_OPENSSL(X)                                                                                          \
   X(TLS_server_method)                                                                                               \
   X(SSL_CTX_new)                                                                                                     \
-  X(SSL_CTX_free) X(SSL_CTX_ctrl) X(SSL_CTX_set_options) X(SSL_CTX_set_cipher_list) X(SSL_CTX_set_num_tickets)       \
+  X(SSL_CTX_free)                                                                                                    \
+  X(SSL_CTX_ctrl) X(SSL_CTX_set_options) X(SSL_CTX_set_cipher_list) X(SSL_CTX_set_num_tickets)                       \
       X(SSL_CTX_use_certificate) X(SSL_CTX_use_PrivateKey) X(SSL_CTX_check_private_key) X(SSL_CTX_set_verify)        \
           X(SSL_CTX_set_cert_verify_callback) X(SSL_CTX_get_cert_store) X(SSL_CTX_add_client_CA)                     \
               X(SSL_CTX_set_alpn_select_cb) X(SSL_new) X(SSL_free) X(SSL_set_fd) X(SSL_set_accept_state)             \
