@@ -48,4 +48,10 @@ std::optional<std::string_view> nearest_word(std::string_view word, std::span<co
 // `limit` bytes.
 std::string printable(std::string_view text, size_t limit = 200);
 
+// Base64 of RFC 4648, with padding.
+std::string encode_base64(std::string_view bytes);
+// Appends the bytes to `out`, which the caller may have given its room (they may be secret: nothing is copied aside).
+// The padding may be missing. False when it is no base64; `out` then holds what stood before.
+bool decode_base64(std::string_view text, std::string& out);
+
 }  // namespace accelmon

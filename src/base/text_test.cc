@@ -131,5 +131,29 @@ TEST(Text, PrintableKeepsUtf8AndDropsControl) {
   EXPECT_EQ(printable("abcdef", 3), "abc...");
 }
 
+// The vectors of RFC 4648, section 10.
+TEST(Text, Base64) {
+  for (const auto& [bytes, text] : {std::pair<std::string, std::string>{"", ""},
+                                    {"f", "Zg=="},
+                                    {"fo", "Zm8="},
+                                    {"foo", "Zm9v"},
+                                    {"foob", "Zm9vYg=="},
+                                    {"fooba", "Zm9vYmE="},
+                                    {"foobar", "Zm9vYmFy"},
+                                    {"\xff\xfe\xfb", "//77"}}) {
+    EXPECT_EQ(encode_base64(bytes), text);
+    std::string back = "> ";
+    EXPECT_TRUE(decode_base64(text, back));
+    EXPECT_EQ(back, "> " + bytes);
+    std::string unpadded;
+    EXPECT_TRUE(decode_base64(text.substr(0, text.find('=')), unpadded));
+    EXPECT_EQ(unpadded, bytes);
+  }
+  for (const char* wrong : {"A", "Zm9vY", "Zm9v=Zg", "Zm 9v", "Zm9\xc3", "=", "Zm-_"}) {
+    std::string out;
+    EXPECT_FALSE(decode_base64(wrong, out)) << wrong;
+  }
+}
+
 }  // namespace
 }  // namespace accelmon

@@ -1,10 +1,10 @@
 #include "exporters/aws.h"
 
-#include <algorithm>
 #include <cstdlib>
 
 #include "base/fd.h"
 #include "base/text.h"
+#include "net/url.h"
 
 namespace accelmon {
 namespace {
@@ -54,12 +54,10 @@ Status AwsSigner::sign(PushRequest& request) {
   SigV4Request to_sign;
   to_sign.method = request.method;
   to_sign.body = request.body;
-  const size_t begin = request.url.find("://") + 3;
-  const size_t path = std::min(request.url.find_first_of("/?", begin), request.url.size());
-  const size_t query = std::min(request.url.find('?', path), request.url.size());
-  to_sign.headers.emplace_back("Host", request.url.substr(begin, path - begin));
-  to_sign.path = query > path ? request.url.substr(path, query - path) : "/";
-  if (query < request.url.size()) to_sign.query = request.url.substr(query + 1);
+  const UrlParts parts = split_url(request.url);
+  to_sign.headers.emplace_back("Host", parts.authority);
+  to_sign.path = parts.path.empty() ? "/" : parts.path;
+  to_sign.query = parts.query;
   for (const std::string& header : request.headers)
     for (const std::string_view name : {"Content-Type", "X-Amz-Target"})
       if (header.size() > name.size() && header.starts_with(name) && header[name.size()] == ':')

@@ -1,5 +1,6 @@
 // CloudWatch: PutMetricData, signed; and log events with embedded metrics for the CloudWatch agent.
 #include <algorithm>
+#include <optional>
 
 #include "encode/cloudwatch.h"
 #include "encode/cloudwatch_answer.h"
@@ -9,19 +10,19 @@
 #include "exporters/destinations.h"
 #include "exporters/wire.h"
 #include "net/push_client.h"
+#include "net/url.h"
 
 namespace accelmon {
 namespace {
 
 Result<std::string> endpoint_of(const ExporterSettings& settings, const std::string& region) {
   std::string url = settings.text("url", "https://monitoring." + region + ".amazonaws.com/");
-  const size_t scheme = url.find("://");
   if (!url.starts_with("https://") && !url.starts_with("http://"))
     return fail(settings.wrong("url", "begins with neither http:// nor https://"));
-  const size_t end = std::min(url.find('/', scheme + 3), url.size());
-  if (end == scheme + 3 || url.find_first_of("?#@") != std::string::npos)
+  const UrlParts parts = split_url(url);
+  if (parts.authority.empty() || url.find_first_of("?#@") != std::string::npos)
     return fail(settings.wrong("url", "is no endpoint; write \"https://HOST/\""));
-  return end < url.size() ? url : url + "/";
+  return parts.path.empty() ? url + "/" : url;
 }
 
 size_t samples_of(std::span<const FrameRun> batch) {
@@ -58,17 +59,9 @@ class CloudWatchDestination final : public Destination {
     request.body = body;
     request.headers = {"Content-Type: " + std::string(kCloudWatchContentType),
                        "X-Amz-Target: " + std::string(kCloudWatchTarget)};
-    if (const Status status = signer_->sign(request); !status.ok()) {
-      sent.verdict = Verdict::later;
-      sent.message = status.message();
-      return sent;
-    }
+    if (const Status status = signer_->sign(request); !status.ok()) return Sent::not_now(status);
     const Result<PushReply> reply = client_->send(request);
-    if (!reply) {
-      sent.verdict = Verdict::later;
-      sent.message = reply.error().message();
-      return sent;
-    }
+    if (!reply) return Sent::not_now(reply.error());
     sent.bytes = body.size();
     const CloudWatchAnswer answer =
         read_cloudwatch_answer(reply->status, reply->header("x-amzn-errortype"), reply->body);
@@ -109,9 +102,6 @@ class EmfDestination final : public Destination {
   }
   bool next() override { return std::exchange(pending_, false); }
   Sent send() override {
-    Sent sent;
-    sent.samples = samples_;
-    sent.bytes = text_.size();
     Status status;
     if (file_) {
       status = file_->append(text_);
@@ -125,11 +115,7 @@ class EmfDestination final : public Destination {
         if (status.ok()) rest_.remove_prefix(end);
       }
     }
-    if (!status.ok()) {
-      sent.verdict = Sent::Verdict::later;
-      sent.message = status.message();
-    }
-    return sent;
+    return Sent::unanswered(status, samples_, text_.size());
   }
   void commit() override {}
   void interrupt() override {

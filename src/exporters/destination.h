@@ -36,6 +36,22 @@ struct Sent {
   uint64_t rejected = 0;  // samples of it that the far end did not want
   Nanos retry_after = 0;  // what it asked for; with `later`
   std::string message;    // for people: what it said, without secrets
+
+  // What did not get as far as an answer: `later`, and why.
+  static Sent not_now(const Status& why) {
+    Sent sent;
+    sent.verdict = Verdict::later;
+    sent.message = why.message();
+    return sent;
+  }
+  // To a far end that gives no answers: what could be sent is delivered.
+  static Sent unanswered(const Status& status, uint64_t samples, uint64_t bytes) {
+    if (!status.ok()) return not_now(status);
+    Sent sent;
+    sent.samples = samples;
+    sent.bytes = bytes;
+    return sent;
+  }
 };
 
 class Destination {

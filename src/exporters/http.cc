@@ -4,21 +4,10 @@
 
 #include "base/fd.h"
 #include "base/text.h"
+#include "net/url.h"
 
 namespace accelmon {
 namespace {
-
-std::string base64(std::string_view text) {
-  static constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (size_t i = 0; i < text.size(); i += 3) {
-    uint32_t group = 0;
-    for (size_t k = 0; k < 3; ++k)
-      group = group << 8 | (i + k < text.size() ? static_cast<unsigned char>(text[i + k]) : 0u);
-    for (size_t k = 0; k < 4; ++k) out += i + k > text.size() ? '=' : kDigits[group >> (18 - 6 * k) & 63u];
-  }
-  return out;
-}
 
 // The first line of a file that holds one secret.
 Result<std::string> secret_in(const std::string& path) {
@@ -83,18 +72,14 @@ Status HttpDestination::authorize(std::vector<std::string>& headers) const {
       if (!found) return {found.error().code(), "exporters." + name_ + ".password_file: " + found.error().message()};
       password = std::move(*found);
     }
-    headers.push_back("Authorization: Basic " + base64(username_ + ":" + password));
+    headers.push_back("Authorization: Basic " + encode_base64(username_ + ":" + password));
   }
   return {};
 }
 
 std::string HttpDestination::shown() const {
-  const size_t begin = url_.find("://") + 3;
-  const size_t end = std::min(url_.find_first_of("?#", begin), url_.size());
-  const size_t host_end = std::min(url_.find('/', begin), end);
-  const size_t at = url_.rfind('@', host_end);
-  const size_t from = at != std::string::npos && at >= begin && at < host_end ? at + 1 : begin;
-  return printable(url_.substr(0, begin) + url_.substr(from, end - from), 200);
+  const UrlParts parts = split_url(url_);
+  return printable(std::string(parts.scheme) + std::string(parts.host) + std::string(parts.path), 200);
 }
 
 Status HttpDestination::sign_for(const ExporterSettings& settings, std::string service) {
@@ -115,16 +100,15 @@ Sent HttpDestination::post(std::string_view body, PushReply& reply) {
   Sent sent;
   PushRequest request;
   request.url = url_;
-  if (!path.empty()) request.url = url_.substr(0, url_.find('/', url_.find("://") + 3)) + path;
+  if (!path.empty()) {
+    const UrlParts parts = split_url(url_);
+    request.url = std::string(parts.scheme) + std::string(parts.authority) + path;
+  }
   request.headers = headers_;
   request.unix_socket = unix_socket_;
   request.timeout = timeout_;
   request.http2 = http2;
-  if (Status status = authorize(request.headers); !status.ok()) {
-    sent.verdict = Verdict::later;
-    sent.message = status.message();
-    return sent;
-  }
+  if (const Status status = authorize(request.headers); !status.ok()) return Sent::not_now(status);
   if (gzip) {
     if (!compressor_) compressor_ = std::make_unique<GzipEncoder>();
     compressor_->compress(body, compressed_);
@@ -133,19 +117,10 @@ Sent HttpDestination::post(std::string_view body, PushReply& reply) {
   }
   request.body = body;
   sent.bytes = body.size();
-  if (signer_) {
-    if (Status status = signer_->sign(request); !status.ok()) {
-      sent.verdict = Verdict::later;
-      sent.message = status.message();
-      return sent;
-    }
-  }
+  if (signer_)
+    if (const Status status = signer_->sign(request); !status.ok()) return Sent::not_now(status);
   Result<PushReply> answer = client_->send(request);
-  if (!answer) {
-    sent.verdict = Verdict::later;
-    sent.message = answer.error().message();
-    return sent;
-  }
+  if (!answer) return Sent::not_now(answer.error());
   reply = std::move(*answer);
   const unsigned status = reply.status;
   if (status / 100 == 2) return sent;

@@ -21,33 +21,11 @@ size_t samples_of(std::span<const FrameRun> batch) {
   return samples;
 }
 
-// Labels that the user wants on everything; `host` among them unless it is there already.
-Result<ConstantLabels> labels_with_host(const ExporterSettings& settings, const Identity& identity) {
-  auto labels = settings.pairs("labels");
-  if (!labels) return fail(labels.error());
-  if (std::none_of(labels->begin(), labels->end(), [](const auto& one) { return one.first == "host"; }))
-    labels->emplace_back("host", identity.hostname);
-  Result<ConstantLabels> checked = constant_labels(std::move(*labels));
-  if (!checked) return fail(settings.wrong("labels", checked.error().message()));
-  return checked;
-}
-
 // "accelmon.HOST", with a host's dots out of the way.
 std::string prefix_with_host(const ExporterSettings& settings, const Identity& identity) {
   std::string host = identity.hostname;
   std::replace(host.begin(), host.end(), '.', '_');
   return settings.text("prefix", "accelmon." + host);
-}
-
-Sent outcome(const Status& status, uint64_t samples, size_t bytes) {
-  Sent sent;
-  sent.samples = samples;
-  sent.bytes = bytes;
-  if (!status.ok()) {
-    sent.verdict = Sent::Verdict::later;
-    sent.message = status.message();
-  }
-  return sent;
 }
 
 // One text for the whole batch.
@@ -75,7 +53,7 @@ class GraphiteDestination final : public TextDestination {
  public:
   GraphiteDestination(Wire wire, GraphiteOptions options) : wire_(std::move(wire)), encoder_(std::move(options)) {}
   Sent send() override {
-    if (!wire_.datagrams()) return outcome(wire_.send(text_), samples_, text_.size());
+    if (!wire_.datagrams()) return Sent::unanswered(wire_.send(text_), samples_, text_.size());
     // Whole lines, as many as a packet carries.
     constexpr size_t kPacket = 1432;
     for (std::string_view rest = text_; !rest.empty();) {
@@ -84,10 +62,10 @@ class GraphiteDestination final : public TextDestination {
         end = rest.rfind('\n', kPacket - 1);
         end = end == std::string_view::npos ? std::min(rest.find('\n') + 1, rest.size()) : end + 1;
       }
-      if (const Status status = wire_.send(rest.substr(0, end)); !status.ok()) return outcome(status, samples_, 0);
+      if (const Status status = wire_.send(rest.substr(0, end)); !status.ok()) return Sent::not_now(status);
       rest.remove_prefix(end);
     }
-    return outcome({}, samples_, text_.size());
+    return Sent::unanswered({}, samples_, text_.size());
   }
   void interrupt() override { wire_.interrupt(); }
 
@@ -128,7 +106,7 @@ class InfluxDestination final : public TextDestination {
 class FileDestination final : public TextDestination {
  public:
   FileDestination(RotatingFile file, JsonLinesOptions options) : file_(std::move(file)), encoder_(std::move(options)) {}
-  Sent send() override { return outcome(file_.append(text_), samples_, text_.size()); }
+  Sent send() override { return Sent::unanswered(file_.append(text_), samples_, text_.size()); }
   void interrupt() override {}
 
  private:
@@ -151,10 +129,10 @@ class StatsdDestination final : public Destination {
     size_t bytes = 0;
     // Those that are gone are gone: counters would count twice.
     for (; done_ < datagrams_.size(); ++done_) {
-      if (const Status status = wire_.send(datagrams_[done_]); !status.ok()) return outcome(status, samples_, 0);
+      if (const Status status = wire_.send(datagrams_[done_]); !status.ok()) return Sent::not_now(status);
       bytes += datagrams_[done_].size();
     }
-    return outcome({}, samples_, bytes);
+    return Sent::unanswered({}, samples_, bytes);
   }
   void commit() override {}
   void interrupt() override { wire_.interrupt(); }
@@ -181,7 +159,7 @@ Result<std::unique_ptr<Destination>> make_graphite(const ExporterSettings& setti
                                                    std::string& where) {
   Result<Wire> wire = wire_of(settings, "127.0.0.1:2003", false, where);
   if (!wire) return fail(wire.error());
-  const auto labels = labels_with_host(settings, identity);
+  const auto labels = settings.labels({{"host", identity.hostname}});
   if (!labels) return fail(labels.error());
   GraphiteOptions options;
   options.tags = settings.flag("tags", false);
@@ -196,7 +174,7 @@ Result<std::unique_ptr<Destination>> make_statsd(const ExporterSettings& setting
   Result<Wire> wire = wire_of(settings, "127.0.0.1:8125", true, where);
   if (!wire) return fail(wire.error());
   if (!wire->datagrams()) return fail(settings.wrong("address", "is for TCP; StatsD is spoken over UDP or unix:"));
-  const auto labels = labels_with_host(settings, identity);
+  const auto labels = settings.labels({{"host", identity.hostname}});
   if (!labels) return fail(labels.error());
   StatsdOptions options;
   options.tags = settings.flag("tags", false);
@@ -209,7 +187,7 @@ Result<std::unique_ptr<Destination>> make_statsd(const ExporterSettings& setting
 
 Result<std::unique_ptr<Destination>> make_influx(const ExporterSettings& settings, const Identity& identity,
                                                  std::string& where) {
-  const auto labels = labels_with_host(settings, identity);
+  const auto labels = settings.labels({{"host", identity.hostname}});
   if (!labels) return fail(labels.error());
   InfluxOptions options;
   options.measurement = settings.text("measurement", "accelmon");
@@ -226,7 +204,7 @@ Result<std::unique_ptr<Destination>> make_json_lines(const ExporterSettings& set
                                                      std::string& where) {
   Result<std::string> path = settings.needed("path", "/var/log/accelmon/metrics.jsonl");
   if (!path) return fail(path.error());
-  const auto labels = labels_with_host(settings, identity);
+  const auto labels = settings.labels({{"host", identity.hostname}});
   if (!labels) return fail(labels.error());
   where = *path;
   return std::make_unique<FileDestination>(

@@ -101,36 +101,12 @@ class OtlpDestination final : public Destination {
     }
     sent.message = "gRPC status " + std::to_string(*code) + ": " + printable(reply.header("grpc-message"), 200);
     std::optional<Nanos> after;
-    if (const std::string_view details = reply.header("grpc-status-details-bin"); !details.empty())
-      if (const auto bytes = from_base64(details))
-        if (const Result<RpcStatus> status = decode_rpc_status(*bytes, OtlpForm::protobuf)) after = status->retry_after;
+    const std::string_view details = reply.header("grpc-status-details-bin");
+    if (std::string bytes; !details.empty() && decode_base64(details, bytes))
+      if (const Result<RpcStatus> status = decode_rpc_status(bytes, OtlpForm::protobuf)) after = status->retry_after;
     sent.retry_after = std::max(sent.retry_after, after.value_or(0));
     const bool not_now = retryable(*code) || for_somebody_to_mend(*code) || (*code == 8 && after);
     sent.verdict = not_now ? Verdict::later : *code == 2 || *code == 13 ? Verdict::failed : Verdict::refused;
-  }
-
-  // gRPC's binary headers; the padding may be missing.
-  static std::optional<std::string> from_base64(std::string_view text) {
-    std::string out;
-    uint32_t group = 0;
-    int bits = 0;
-    for (const char c : text) {
-      if (c == '=') break;
-      const int digit = c >= 'A' && c <= 'Z'   ? c - 'A'
-                        : c >= 'a' && c <= 'z' ? c - 'a' + 26
-                        : c >= '0' && c <= '9' ? c - '0' + 52
-                        : c == '+' || c == '-' ? 62
-                        : c == '/' || c == '_' ? 63
-                                               : -1;
-      if (digit < 0) return std::nullopt;
-      group = (group << 6 | static_cast<uint32_t>(digit)) & 0xffffffu;
-      bits += 6;
-      if (bits >= 8) {
-        bits -= 8;
-        out.push_back(static_cast<char>(group >> bits & 0xffu));
-      }
-    }
-    return out;
   }
 
   HttpDestination http_;

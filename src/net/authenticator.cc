@@ -49,31 +49,6 @@ bool bcrypt_matches(const std::string& password, const std::string& hash) {
   return same;
 }
 
-int base64_value(char c) {
-  if (c >= 'A' && c <= 'Z') return c - 'A';
-  if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-  if (c >= '0' && c <= '9') return c - '0' + 52;
-  return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-// False when it is no base64. The padding may be missing.
-bool decode_base64(std::string_view text, std::string& out) {
-  while (!text.empty() && text.back() == '=' && text.size() % 4 != 1) text.remove_suffix(1);
-  if (text.size() % 4 == 1) return false;
-  uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    const int value = base64_value(c);
-    if (value < 0) return false;
-    bits = bits << 6 | static_cast<uint32_t>(value);
-    count += 6;
-    if (count < 8) continue;
-    count -= 8;
-    out += static_cast<char>(bits >> count & 0xff);
-  }
-  return true;
-}
-
 bool scheme_is(std::string_view word, std::string_view scheme) {
   return std::equal(word.begin(), word.end(), scheme.begin(), scheme.end(),
                     [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a + 32 : a) == b; });

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
+#include "net/url.h"
 
 namespace accelmon {
 namespace {
@@ -71,13 +72,10 @@ std::string encoded(std::string_view text) {
 }
 
 std::string host_of(std::string_view url) {
-  const size_t begin = url.find("://");
-  if (begin == std::string_view::npos) return {};
-  std::string_view rest = url.substr(begin + 3);
-  rest = rest.substr(0, rest.find_first_of("/?#"));
-  if (rest.find('@') != std::string_view::npos) return {};
-  if (rest.starts_with('[')) return std::string(rest.substr(0, rest.find(']') + 1));
-  return std::string(rest.substr(0, rest.find(':')));
+  const UrlParts parts = split_url(url);
+  if (parts.scheme.empty() || parts.host != parts.authority) return {};
+  if (parts.host.starts_with('[')) return std::string(parts.host.substr(0, parts.host.find(']') + 1));
+  return std::string(parts.host.substr(0, parts.host.find(':')));
 }
 
 std::string shared_file(const AwsWorld& world, const char* variable, const char* name) {

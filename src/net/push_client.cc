@@ -11,6 +11,7 @@
 #include "base/dynamic_library.h"
 #include "base/fd.h"
 #include "base/text.h"
+#include "net/url.h"
 
 namespace accelmon {
 namespace {
@@ -107,13 +108,8 @@ int on_progress(void* from, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
 
 // "https://host:4318" of a URL: what a message may show. A path may hold a token.
 std::string shown(const std::string& url) {
-  const size_t scheme = url.find("://");
-  const size_t begin = scheme == std::string::npos ? 0 : scheme + 3;
-  const size_t end = url.find_first_of("/?#", begin);
-  const size_t at = url.rfind('@', end);
-  const std::string host =
-      at != std::string::npos && at >= begin ? url.substr(at + 1, end - at - 1) : url.substr(begin, end - begin);
-  return printable(url.substr(0, begin) + host, 200);
+  const UrlParts parts = split_url(url);
+  return printable(std::string(parts.scheme) + std::string(parts.host), 200);
 }
 
 }  // namespace
