@@ -113,6 +113,8 @@ class AgentImpl : public Agent {
     }
     notify_service_manager("STOPPING=1");
     stop_collectors();
+    // The status document reads both, until the server is gone.
+    const std::lock_guard lock(mutex_);
     exporters_.stop();
     history_.reset();  // writes what waits
   }
@@ -317,12 +319,11 @@ class AgentImpl : public Agent {
       if (source.catalog == nullptr || !source.frame) continue;
       HandedOn& last = handed_on_[i];
       const bool own = i + 1 == shown.sources.size();
-      // The agent's own numbers change with every publication: once in an interval is enough.
+      // The agent's own numbers change with every publication: once in an interval is enough. A source that is silent
+      // is shown again and again, with the states of its last frame.
       if (own ? source.frame->monotonic - last.monotonic < config_.poll.interval * 9 / 10
-              : source.frame->monotonic == last.monotonic)
+              : source.frame->sequence == last.sequence && source.frame->generation == last.generation)
         continue;
-      // A source that is silent is shown again and again, with the states of its last frame.
-      if (!own && source.frame->sequence == last.sequence && source.frame->generation == last.generation) continue;
       last = {source.frame->monotonic, source.frame->sequence, source.frame->generation};
       if (history_) history_->append(source.name, source.catalog, *source.frame);
       exporters_.append(source.name, source.catalog, source.frame);

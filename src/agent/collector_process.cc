@@ -105,18 +105,7 @@ class Runner {
       // its turns.
       if (woken == Woken::deadline) missed_ += ticker.advance(std::max(now, ticker.deadline()));
       heartbeat_.alive.store(now, std::memory_order_relaxed);
-      const int source = collector_->wake_descriptor();
-      // A source that always has something to tell is asked five times a second. A new catalog's first frame does not
-      // wait for a turn that is far away.
-      if (std::exchange(rediscovered_, false) && configure_.interval > kSecond)
-        woken = sleep_until(std::min(now + kWakeGap, ticker.deadline()), -1, fd_) == Woken::closed ? Woken::closed
-                                                                                                   : Woken::by_source;
-      else if (source >= 0 && now + kWakeGap < ticker.deadline())
-        woken = sleep_until(now + kWakeGap, -1, fd_);
-      else
-        woken = sleep_until(ticker.deadline(), -1, fd_);
-      if (woken == Woken::deadline && real_clock().monotonic() < ticker.deadline())
-        woken = sleep_until(ticker.deadline(), source, fd_);
+      woken = rest(now, ticker.deadline());
       if (woken == Woken::closed) return 0;
     }
   }
@@ -124,6 +113,18 @@ class Runner {
   void release() { collector_->release(); }
 
  private:
+  // Sleeps from `now` until the next poll is due.
+  Woken rest(Nanos now, Nanos deadline) {
+    const int source = collector_->wake_descriptor();
+    // A new catalog's first frame does not wait for a turn that is far away.
+    const bool first_frame = std::exchange(rediscovered_, false) && configure_.interval > kSecond;
+    if (!first_frame && source < 0) return sleep_until(deadline, -1, fd_);
+    // A source that always has something to tell is asked five times a second.
+    const Woken woken = sleep_until(std::min(now + kWakeGap, deadline), -1, fd_);
+    if (woken == Woken::closed) return woken;
+    return first_frame ? Woken::by_source : sleep_until(deadline, source, fd_);
+  }
+
   bool discover() {
     Result<Catalog> catalog = collector_->discover();
     meter_.skip_poll();

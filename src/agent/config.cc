@@ -234,6 +234,13 @@ std::optional<Place> first_bad_byte(std::string_view text) {
   return {};
 }
 
+// The directory that a variable names, the first where systemd gives several with colons between them; empty: none.
+std::string directory_of(const char* variable) {
+  const char* value = std::getenv(variable);
+  const std::string_view all = value != nullptr && value[0] == '/' ? value : "";
+  return std::string(all.substr(0, all.find(':')));
+}
+
 }  // namespace
 
 Result<Config> parse_config(std::string_view text, std::string_view file_name) {
@@ -282,22 +289,15 @@ Result<Config> load_config(const std::string& path) {
 }
 
 std::string default_history_path() {
-  const char* state = std::getenv("STATE_DIRECTORY");
-  if (state == nullptr || state[0] != '/') return "";
-  const std::string all(state);
-  return all.substr(0, all.find(':')) + "/history.db";
+  const std::string state = directory_of("STATE_DIRECTORY");
+  return state.empty() ? state : state + "/history.db";
 }
 
 std::string default_socket_path() {
-  const auto environment = [](const char* name) {
-    const char* value = std::getenv(name);
-    return std::string(value != nullptr && value[0] == '/' ? value : "");
-  };
-  // systemd gives several directories with colons between them.
-  if (const std::string runtime = environment("RUNTIME_DIRECTORY"); !runtime.empty())
-    return runtime.substr(0, runtime.find(':')) + "/accelmon.sock";
+  if (const std::string runtime = directory_of("RUNTIME_DIRECTORY"); !runtime.empty())
+    return runtime + "/accelmon.sock";
   if (::geteuid() == 0) return "/run/accelmon/accelmon.sock";
-  if (const std::string user = environment("XDG_RUNTIME_DIR"); !user.empty()) return user + "/accelmon.sock";
+  if (const std::string user = directory_of("XDG_RUNTIME_DIR"); !user.empty()) return user + "/accelmon.sock";
   return "/tmp/accelmon-" + std::to_string(::geteuid()) + ".sock";
 }
 

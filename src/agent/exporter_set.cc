@@ -12,14 +12,6 @@ namespace {
 // Some minutes of eight boards, each poll; frames are held and not copied.
 constexpr size_t kFeedBytes = 8u << 20;
 
-ExporterSettings settings_of(const std::string& name, const ExporterConfig& config) {
-  ExporterSettings settings;
-  settings.name = name;
-  settings.options = config.options;
-  settings.type = settings.text("type", name);
-  return settings;
-}
-
 }  // namespace
 
 std::string machine_id() {
@@ -29,7 +21,7 @@ std::string machine_id() {
 
 std::unique_ptr<Runner> ExporterSet::make(const std::string& name, const ExporterConfig& config, Nanos poll_interval,
                                           DiskStore* disk) {
-  const ExporterSettings settings = settings_of(name, config);
+  const ExporterSettings settings(name, config.options);
   RunnerOptions options;
   options.name = name;
   options.type = settings.type;
@@ -73,7 +65,7 @@ void ExporterSet::configure(const Config& config, DiskStore* disk) {
   for (const auto& [name, exporter] : config.exporters) {
     if (std::any_of(running_.begin(), running_.end(), [&, &its = name](const Running& one) { return one.name == its; }))
       continue;
-    if (!settings_of(name, exporter).flag("enabled", true)) continue;
+    if (!ExporterSettings(name, exporter.options).flag("enabled", true)) continue;
     if (disk == nullptr && !feed_) feed_ = std::make_unique<MemoryFeed>(kFeedBytes);
     running_.push_back(Running{name, exporter, config.poll.interval, make(name, exporter, config.poll.interval, disk)});
   }

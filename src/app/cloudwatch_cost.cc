@@ -11,14 +11,6 @@ namespace {
 
 constexpr Nanos kSampleTimeout = 5 * kSecond;
 
-ExporterSettings settings_of(const std::string& name, const ExporterConfig& config) {
-  ExporterSettings settings;
-  settings.name = name;
-  settings.options = config.options;
-  settings.type = settings.text("type", name);
-  return settings;
-}
-
 std::string rule_text(const CloudWatchRule& rule) {
   std::string text(info(rule.metric).name);
   std::string attributes;
@@ -72,15 +64,14 @@ int run_cloudwatch_cost(const Arguments& arguments) {
     return Status();
   };
   for (const auto& [name, config] : settings->config.exporters) {
-    const ExporterSettings one = settings_of(name, config);
+    const ExporterSettings one(name, config.options);
     if (one.type != "cloudwatch" && one.type != "emf") continue;
     if (Status status = add(one); !status.ok()) return complain(status.message(), kFailure);
   }
   const bool none = exporters.empty();
   if (none) {
-    ExporterSettings standard;
-    standard.name = standard.type = "cloudwatch";
-    if (Status status = add(standard); !status.ok()) return complain(status.message(), kFailure);
+    if (Status status = add(ExporterSettings("cloudwatch", {})); !status.ok())
+      return complain(status.message(), kFailure);
   }
   // What there is to be billed for is what this host's collectors find.
   Result<std::unique_ptr<Agent>> agent = Agent::create(agent_options(*settings, /*serve=*/false));

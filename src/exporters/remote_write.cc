@@ -129,18 +129,11 @@ Result<std::unique_ptr<Destination>> make_remote_write(const ExporterSettings& s
                                                        std::string& where) {
   const Result<std::string> version = settings.word("version", {"1.0", "2.0"});
   if (!version) return fail(version.error());
-  auto labels = settings.pairs("labels");
+  Result<ConstantLabels> labels = settings.labels({{"job", "accelmon"}, {"instance", identity.hostname}});
   if (!labels) return fail(labels.error());
-  for (const auto& [name, value] :
-       {std::pair<std::string, std::string>{"job", "accelmon"}, {"instance", identity.hostname}})
-    if (std::none_of(labels->begin(), labels->end(),
-                     [&, &wanted = name](const auto& one) { return one.first == wanted; }))
-      labels->emplace_back(name, value);
-  Result<ConstantLabels> constant = constant_labels(std::move(*labels));
-  if (!constant) return fail(settings.wrong("labels", constant.error().message()));
   RemoteWriteOptions options;
   options.version = *version == "2.0" ? RemoteWriteVersion::v2 : RemoteWriteVersion::v1;
-  options.labels = std::move(*constant);
+  options.labels = std::move(*labels);
   options.max_samples = settings.number("max_samples", options.max_samples);
   Result<HttpDestination> http =
       HttpDestination::make(settings, identity, {"Content-Encoding: snappy"}, "http://127.0.0.1:9090/api/v1/write");

@@ -32,9 +32,6 @@ std::string_view to_string(ExporterHealth health) {
 
 std::unique_ptr<Runner> Runner::failed(RunnerOptions options, std::string why) {
   std::unique_ptr<Runner> runner(new Runner(std::move(options)));
-  runner->state_.name = runner->options_.name;
-  runner->state_.type = runner->options_.type;
-  runner->state_.where = runner->options_.where;
   runner->state_.health = ExporterHealth::failed;
   runner->state_.message = std::move(why);
   return runner;
@@ -42,11 +39,14 @@ std::unique_ptr<Runner> Runner::failed(RunnerOptions options, std::string why) {
 
 Runner::Runner(RunnerOptions options, std::unique_ptr<Destination> destination, std::unique_ptr<FeedCursor> cursor,
                Selection selection)
-    : options_(std::move(options)),
-      destination_(std::move(destination)),
-      cursor_(std::move(cursor)),
-      selection_(std::move(selection)),
-      chance_(static_cast<uint64_t>(real_clock().monotonic()) | 1) {
+    : Runner(std::move(options)) {
+  destination_ = std::move(destination);
+  cursor_ = std::move(cursor);
+  selection_ = std::move(selection);
+}
+
+Runner::Runner(RunnerOptions options)
+    : options_(std::move(options)), chance_(static_cast<uint64_t>(real_clock().monotonic()) | 1) {
   state_.name = options_.name;
   state_.type = options_.type;
   state_.where = options_.where;

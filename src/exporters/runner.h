@@ -78,7 +78,7 @@ class Runner {
   ExporterState state() const;
 
  private:
-  explicit Runner(RunnerOptions options) : options_(std::move(options)) {}
+  explicit Runner(RunnerOptions options);
   void run();
   // Sends what waits. False: stopped meanwhile.
   bool turn();

@@ -50,6 +50,17 @@ Result<std::vector<std::pair<std::string, std::string>>> ExporterSettings::pairs
   return out;
 }
 
+Result<ConstantLabels> ExporterSettings::labels(ConstantLabels defaults) const {
+  auto all = pairs("labels");
+  if (!all) return fail(all.error());
+  for (auto& standard : defaults)
+    if (std::none_of(all->begin(), all->end(), [&](const auto& one) { return one.first == standard.first; }))
+      all->push_back(std::move(standard));
+  Result<ConstantLabels> checked = constant_labels(std::move(*all));
+  if (!checked) return fail(wrong("labels", checked.error().message()));
+  return checked;
+}
+
 Result<std::string> ExporterSettings::word(std::string_view key, std::vector<std::string_view> words) const {
   const std::string value = text(key, words.front());
   if (std::find(words.begin(), words.end(), value) != words.end()) return value;

@@ -12,10 +12,18 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "encode/labels.h"
 
 namespace accelmon {
 
 struct ExporterSettings {
+  ExporterSettings() = default;
+  // Of the section [exporters.NAME]: where it says no type, its name is the type.
+  ExporterSettings(std::string section, std::map<std::string, std::string, std::less<>> written)
+      : name(std::move(section)), options(std::move(written)) {
+    type = text("type", name);
+  }
+
   std::string name;                                         // of its section: [exporters.NAME]
   std::string type;                                         // "otlp", "remote_write", ...; see exporters/registry.h
   std::map<std::string, std::string, std::less<>> options;  // lists with one element a line
@@ -28,6 +36,9 @@ struct ExporterSettings {
   std::vector<std::string> list(std::string_view key) const;
   // A list of "name=value". invalid: an element without '='.
   Result<std::vector<std::pair<std::string, std::string>>> pairs(std::string_view key) const;
+  // The list `labels`, and of `defaults` those that it does not name, as encode/labels.h wants them. invalid: what is
+  // wrong with the list.
+  Result<ConstantLabels> labels(ConstantLabels defaults) const;
   // One of `words`, the first of them by default. invalid: another one, with the known ones.
   Result<std::string> word(std::string_view key, std::vector<std::string_view> words) const;
   // absent: "exporters.NAME.KEY is needed: for example ..."

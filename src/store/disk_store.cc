@@ -20,6 +20,23 @@ std::string_view to_string(DiskHealth health) {
   return "unknown";
 }
 
+namespace {
+
+// A scan of the rows that a file has of [from, to].
+Result<std::unique_ptr<store::ScanState>> scan_of(std::shared_ptr<store::FileReader> reader, Nanos from, Nanos to) {
+  const Result<std::pair<uint64_t, uint64_t>> span = reader->span_of_rows(from, to);
+  if (!span) return fail(span.error());
+  auto state = std::make_unique<store::ScanState>();
+  state->reader = std::move(reader);
+  state->position = span->first == 0 ? 0 : span->first - 1;
+  state->last = span->second;
+  state->from = from;
+  state->to = to;
+  return state;
+}
+
+}  // namespace
+
 // ---- DiskStore ----
 
 DiskStore::DiskStore(std::shared_ptr<store::DiskCore> core) : core_(std::move(core)) {}
@@ -110,22 +127,19 @@ Result<std::vector<HistorySeries>> DiskStore::list(Nanos from, Nanos to) const {
 }
 
 Result<HistoryScan> DiskStore::scan(Nanos from, Nanos to) const {
-  auto state = std::make_unique<store::ScanState>();
-  core_->tail.copy(state->tail);
+  // First the rows that wait, as in query().
+  std::vector<store::TailRow> rows;
+  core_->tail.copy(rows);
   const Result<std::shared_ptr<store::FileReader>> reader = core_->reader(true);
   if (!reader) return fail(reader.error());
-  const Result<std::pair<uint64_t, uint64_t>> span = (*reader)->span_of_rows(from, to);
-  if (!span) {
-    core_->suspect(span.error());
-    return fail(span.error());
+  Result<std::unique_ptr<store::ScanState>> state = scan_of(*reader, from, to);
+  if (!state) {
+    core_->suspect(state.error());
+    return fail(state.error());
   }
-  state->reader = *reader;
-  state->position = span->first == 0 ? 0 : span->first - 1;
-  state->last = span->second;
-  if (!state->tail.empty()) state->last = std::min(state->last, state->tail.front().seq - 1);
-  state->from = from;
-  state->to = to;
-  return HistoryScan(std::move(state));
+  if (!rows.empty()) (*state)->last = std::min((*state)->last, rows.front().seq - 1);
+  (*state)->tail = std::move(rows);
+  return HistoryScan(std::move(*state));
 }
 
 Result<HistoryCursor> DiskStore::open_cursor(std::string_view name, CursorStart start) {
@@ -222,15 +236,9 @@ Result<std::vector<HistorySeries>> HistoryFile::list(Nanos from, Nanos to) const
 }
 
 Result<HistoryScan> HistoryFile::scan(Nanos from, Nanos to) const {
-  const Result<std::pair<uint64_t, uint64_t>> span = reader_->span_of_rows(from, to);
-  if (!span) return fail(span.error());
-  auto state = std::make_unique<store::ScanState>();
-  state->reader = reader_;
-  state->position = span->first == 0 ? 0 : span->first - 1;
-  state->last = span->second;
-  state->from = from;
-  state->to = to;
-  return HistoryScan(std::move(state));
+  Result<std::unique_ptr<store::ScanState>> state = scan_of(reader_, from, to);
+  if (!state) return fail(state.error());
+  return HistoryScan(std::move(*state));
 }
 
 }  // namespace accelmon
