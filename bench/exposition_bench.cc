@@ -6,7 +6,6 @@
 // The comparison prints CPU time, minimum and median over its rounds, in microseconds, and how many times the median of
 // prometheus-cpp's Collect + Serialize is that of our render.
 #include <benchmark/benchmark.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cmath>
@@ -22,6 +21,7 @@
 #endif
 
 #include "encode/exposition.h"
+#include "timing.h"
 
 namespace {
 
@@ -133,21 +133,6 @@ BENCHMARK_CAPTURE(compress, gzip_h100x8, 80, 8)->Unit(benchmark::kMicrosecond);
 BENCHMARK(rebuild)->Name("first_render_with_plan_960")->Unit(benchmark::kMicrosecond);
 
 #ifdef ACCELMON_HAVE_PROMETHEUS_CPP
-
-double cpu_microseconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) * 1e6 + static_cast<double>(now.tv_nsec) * 1e-3;
-}
-
-struct Timing {
-  std::vector<double> rounds;
-  double minimum() const { return *std::min_element(rounds.begin(), rounds.end()); }
-  double median() {
-    std::nth_element(rounds.begin(), rounds.begin() + static_cast<std::ptrdiff_t>(rounds.size() / 2), rounds.end());
-    return rounds[rounds.size() / 2];
-  }
-};
 
 // The same 960 series with the same names, labels and values in both, one round of each in turn.
 void against_prometheus_cpp(benchmark::State& state) {

@@ -5,7 +5,6 @@
 //   push_bench --benchmark_filter=against    the comparison alone
 #include <benchmark/benchmark.h>
 #include <judge/otlp.pb.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cmath>
@@ -19,6 +18,7 @@
 #include "encode/otlp.h"
 #include "encode/remote_write.h"
 #include "gpu_catalog.h"
+#include "timing.h"
 
 namespace {
 
@@ -207,21 +207,6 @@ void write(const std::vector<Prepared>& metrics, const Frame& frame, std::string
     }
   }
 }
-
-double cpu_microseconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) * 1e6 + static_cast<double>(now.tv_nsec) * 1e-3;
-}
-
-struct Timing {
-  std::vector<double> rounds;
-  double minimum() const { return *std::min_element(rounds.begin(), rounds.end()); }
-  double median() {
-    std::nth_element(rounds.begin(), rounds.begin() + static_cast<std::ptrdiff_t>(rounds.size() / 2), rounds.end());
-    return rounds[rounds.size() / 2];
-  }
-};
 
 // All three give the same bytes, one round of each in turn.
 void against_libprotobuf(benchmark::State& state) {

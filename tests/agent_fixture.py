@@ -252,6 +252,14 @@ class Agent:
         return self.process.returncode
 
 
+def descriptors(pid):
+    """How many the process has; None when it is gone."""
+    try:
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return None
+
+
 STARTED = set()
 
 

@@ -28,7 +28,7 @@ import threading
 import time
 
 import agent_fixture
-from agent_fixture import Agent, Scenario, is_alive, wait_for
+from agent_fixture import Agent, Scenario, descriptors, is_alive, wait_for
 
 INTERVAL = 0.1
 SLOW_PAGE = 1.0
@@ -115,13 +115,6 @@ def plausible(metric, value):
     if metric == "hw_temperature_celsius":
         return -40 <= value <= 150
     return True
-
-
-def descriptors(pid):
-    try:
-        return len(os.listdir(f"/proc/{pid}/fd"))
-    except OSError:
-        return -1
 
 
 def corrupt_stream(pid):

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import unittest
 
-from agent_fixture import PATIENCE, PROGRAM, Agent, is_alive, main, run, wait_for
+from agent_fixture import PATIENCE, PROGRAM, Agent, descriptors, is_alive, main, run, wait_for
 
 
 def lasting(agent):
@@ -207,9 +207,6 @@ class Surroundings(unittest.TestCase):
 
     def test_no_descriptor_leaks_over_restarts(self):
         with Agent(simulate="t4") as agent:
-            def count():
-                return len(os.listdir(f"/proc/{agent.pid}/fd"))
-
             def restart():
                 victim = agent.collectors()["nvml"]
                 os.kill(victim, signal.SIGKILL)
@@ -217,9 +214,9 @@ class Surroundings(unittest.TestCase):
                 wait_for("it to run", lambda: agent.collector("nvml")["state"] == "running")
 
             restart()
-            before = wait_for("a quiet moment", count)
+            before = wait_for("a quiet moment", lambda: descriptors(agent.pid))
             restart()
-            wait_for("as many descriptors as before", lambda: count() <= before)
+            wait_for("as many descriptors as before", lambda: descriptors(agent.pid) <= before)
 
     def test_collector_gets_no_listener(self):
         # A vendor library must not inherit the agent's sockets.

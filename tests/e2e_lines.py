@@ -7,20 +7,17 @@ import datetime
 import http.client
 import json
 import os
-import pathlib
 import re
 import socket
 import subprocess
-import sys
-import tempfile
 import time
 import unittest
 import urllib.parse
 
-from agent_fixture import PATIENCE, SOURCE, free_port, have, main, wait_for
+import receivers
+from agent_fixture import PATIENCE, have, main, wait_for
 
 TOOL = os.environ.get("ENCODE_LINES", "build/debug/bin/encode_lines")
-MODULES = SOURCE / ".cache/tools/usr/lib/python3/dist-packages"
 NOW = int(time.time())
 
 
@@ -34,32 +31,6 @@ def rows():
         row = json.loads(line)
         yield from ((row.get("device"), metric["name"], metric.get("attributes", {}), metric["value"])
                     for metric in row["metrics"])
-
-
-class Server:
-    """A program on loopback, ended by its own pid."""
-
-    def __init__(self, command, folder, env=None):
-        self.log_path = pathlib.Path(folder) / "server.log"
-        with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder,
-                                            env={**os.environ, **(env or {})})
-
-    def log(self):
-        return self.log_path.read_text(errors="replace")
-
-    def alive(self):
-        if self.process.poll() is not None:
-            raise AssertionError(f"the receiver ended: {self.log()[-2000:]}")
-
-    def end(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
 
 
 class JsonLines(unittest.TestCase):
@@ -85,53 +56,14 @@ class JsonLines(unittest.TestCase):
 class Carbon(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        folder = tempfile.TemporaryDirectory(prefix="accelmon-test-")
-        cls.addClassCleanup(folder.cleanup)
-        cls.folder = pathlib.Path(folder.name)
-        for name in ("conf", "log", "run", "whisper"):
-            (cls.folder / name).mkdir()
-        cls.port, pickle, query = free_port(), free_port(), free_port()
-        (cls.folder / "conf/carbon.conf").write_text(f"""[cache]
-LOCAL_DATA_DIR = {cls.folder}/whisper
-LOG_DIR = {cls.folder}/log
-PID_DIR = {cls.folder}/run
-STORAGE_DIR = {cls.folder}
-CONF_DIR = {cls.folder}/conf
-USER =
-MAX_CREATES_PER_MINUTE = inf
-MAX_UPDATES_PER_SECOND = inf
-LINE_RECEIVER_INTERFACE = 127.0.0.1
-LINE_RECEIVER_PORT = {cls.port}
-PICKLE_RECEIVER_INTERFACE = 127.0.0.1
-PICKLE_RECEIVER_PORT = {pickle}
-CACHE_QUERY_INTERFACE = 127.0.0.1
-CACHE_QUERY_PORT = {query}
-ENABLE_TAGS = False
-LOG_UPDATES = False
-LOG_CREATES = False
-""")
-        (cls.folder / "conf/storage-schemas.conf").write_text("[all]\npattern = .*\nretentions = 1s:10m\n")
-        python = "/usr/bin/python3" if pathlib.Path("/usr/bin/python3").exists() else sys.executable
-        cls.python = python
-        cls.env = {"PYTHONPATH": str(MODULES), "PYTHONDONTWRITEBYTECODE": "1", "GRAPHITE_ROOT": str(cls.folder)}
-        if subprocess.run([python, "-c", "import twisted, cachetools, urllib3, whisper, carbon"], capture_output=True,
-                          env={**os.environ, **cls.env}, check=False).returncode:
+        if not receivers.Carbon.works():
             raise unittest.SkipTest("carbon-cache lacks its Python packages (python3-twisted, python3-whisper)")
-        cls.server = Server([python, have("carbon-cache"), f"--config={cls.folder}/conf/carbon.conf", "--nodaemon",
-                             "start"], cls.folder, cls.env)
+        cls.server = receivers.Carbon()
         cls.addClassCleanup(cls.server.end)
-
-        def listens():
-            cls.server.alive()
-            try:
-                socket.create_connection(("127.0.0.1", cls.port), timeout=1).close()
-                return True
-            except OSError:
-                return False
-        wait_for("carbon-cache to listen", listens)
+        cls.folder = cls.server.folder
 
     def send(self, text):
-        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as connection:
+        with socket.create_connection(("127.0.0.1", self.server.port), timeout=PATIENCE) as connection:
             connection.sendall(text.encode())
 
     def stored(self, files):
@@ -142,14 +74,14 @@ LOG_CREATES = False
                 "    (begin, _, step), values = whisper.fetch(path, %d - 1, %d)\n"
                 "    out[path] = [v for v in values if v is not None]\n"
                 "print(json.dumps(out))" % (NOW, NOW + 1))
-        done = subprocess.run([self.python, "-c", code], input=json.dumps([str(path) for path in files]),
-                              capture_output=True, text=True, env={**os.environ, **self.env}, timeout=PATIENCE, check=True)
+        done = subprocess.run([receivers.PYTHON, "-c", code], input=json.dumps([str(path) for path in files]),
+                              capture_output=True, text=True, env={**os.environ, **self.server.env}, timeout=PATIENCE, check=True)
         return json.loads(done.stdout)
 
     def refusals(self):
         # Debian's carbon logs to the given folder.
         said = "".join(path.read_text(errors="replace") for path in (self.folder / "log").rglob("*.log"))
-        return [line for line in (said + self.server.log()).splitlines() if "invalid" in line.lower()]
+        return [line for line in (said + self.server.server.log()).splitlines() if "invalid" in line.lower()]
 
     def test_plain_lines_come_back(self):
         lines = [line.split(" ") for line in encode("graphite").splitlines()]
@@ -178,8 +110,8 @@ LOG_CREATES = False
                 "    series = TaggedSeries.parse(metric)\n"
                 "    out.append([series.metric, series.tags, float(value), int(stamp)])\n"
                 "print(json.dumps(out))")
-        done = subprocess.run([self.python, "-c", code], input=text.encode(), capture_output=True,
-                              env={**os.environ, **self.env}, timeout=PATIENCE, check=False)
+        done = subprocess.run([receivers.PYTHON, "-c", code], input=text.encode(), capture_output=True,
+                              env={**os.environ, **self.server.env}, timeout=PATIENCE, check=False)
         self.assertEqual(done.returncode, 0, done.stderr.decode())
         series = json.loads(done.stdout)
         self.assertEqual(len(series), len(list(rows())))
@@ -204,39 +136,12 @@ LOG_CREATES = False
 class Influx(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        folder = tempfile.TemporaryDirectory(prefix="accelmon-test-")
-        cls.addClassCleanup(folder.cleanup)
-        cls.port, rpc = free_port(), free_port()
-        path = pathlib.Path(folder.name)
-        (path / "influx.conf").write_text(f"""reporting-disabled = true
-bind-address = "127.0.0.1:{rpc}"
-[meta]
-dir = "{path}/meta"
-[data]
-dir = "{path}/data"
-wal-dir = "{path}/wal"
-query-log-enabled = false
-[http]
-bind-address = "127.0.0.1:{cls.port}"
-log-enabled = false
-[monitor]
-store-enabled = false
-""")
-        cls.server = Server([have("influxd"), "-config", str(path / "influx.conf")], folder.name, {"HOME": folder.name})
+        cls.server = receivers.InfluxDB("test")
         cls.addClassCleanup(cls.server.end)
-
-        def answers():
-            cls.server.alive()
-            try:
-                return cls.request("GET", "/ping")[0] == 204
-            except OSError:
-                return False
-        wait_for("InfluxDB to answer", answers)
-        cls.request("POST", "/query?" + urllib.parse.urlencode({"q": "CREATE DATABASE test"}))
 
     @classmethod
     def request(cls, method, target, body=None):
-        connection = http.client.HTTPConnection("127.0.0.1", cls.port, timeout=PATIENCE)
+        connection = http.client.HTTPConnection("127.0.0.1", cls.server.port, timeout=PATIENCE)
         try:
             connection.request(method, target, body=body)
             answer = connection.getresponse()

@@ -15,6 +15,7 @@ import urllib.parse
 import urllib.request
 
 from agent_fixture import PATIENCE, TEXT, Agent, children_of, free_port, have, main, run, wait_for
+from receivers import Process
 
 PASSWORD = "correct-horse-battery"
 # Of PASSWORD, at cost 4: the tests check many. Made with: htpasswd -nbBC 4 alice correct-horse-battery
@@ -488,26 +489,13 @@ scrape_configs:
     basic_auth: {{username: alice, password: {PASSWORD}}}
     static_configs: [{{targets: ['127.0.0.1:{self.agent.port}']}}]
 """)
-        log = open(folder / "log", "w+b")
-        self.addCleanup(log.close)
-        server = subprocess.Popen(
-            [have("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={folder}/data",
-             f"--web.listen-address=127.0.0.1:{port}", f"--web.config.file={self.web}", "--web.console.templates=",
-             "--web.console.libraries="], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder)
-
-        def stop():
-            server.terminate()
-            try:
-                server.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
-        self.addCleanup(stop)
+        server = Process([have("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={folder}/data",
+                          f"--web.listen-address=127.0.0.1:{port}", f"--web.config.file={self.web}",
+                          "--web.console.templates=", "--web.console.libraries="], folder)
+        self.addCleanup(server.end)
 
         def ask(query):
-            if server.poll() is not None:
-                log.seek(0)
-                raise AssertionError(log.read().decode())
+            server.alive()
             request = urllib.request.Request(
                 f"https://localhost:{port}/api/v1/query?{urllib.parse.urlencode({'query': query})}",
                 headers={"Authorization": basic("alice", PASSWORD)})

@@ -15,13 +15,12 @@ format, compressed and not. Memory and descriptors of every process are noted al
 Exit code 0: nothing grew.
 """
 import argparse
-import os
 import statistics
 import sys
 import time
 
 import agent_fixture
-from agent_fixture import Agent, Scenario, wait_for
+from agent_fixture import Agent, Scenario, descriptors, wait_for
 
 INTERVAL = 0.1
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -39,13 +38,6 @@ def private_kib(pid):
     except OSError:
         return None
     return total
-
-
-def descriptors(pid):
-    try:
-        return len(os.listdir(f"/proc/{pid}/fd"))
-    except OSError:
-        return None
 
 
 class Process:
