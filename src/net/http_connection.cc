@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "net/http_response.h"
 
@@ -16,10 +17,10 @@ namespace {
 
 constexpr size_t kReadBytes = 2048;         // room offered to a read
 constexpr size_t kKeptBuffer = 4096;        // an idle connection keeps no larger buffer
+constexpr size_t kKeptPiece = 64u << 10;    // a stream keeps no larger one
 constexpr size_t kDrainBytes = 256u << 10;  // what a refused client may still send before it is cut off
 constexpr auto kDrainTime = std::chrono::seconds(2);
-constexpr size_t kRecordBytes = 16u << 10;              // the largest record of TLS
-constexpr double kSlowestBytesPerSecond = 64.0 * 1024;  // a reader may be as slow as this beyond the request's time
+constexpr size_t kRecordBytes = 16u << 10;  // the largest record of TLS
 
 TimePoint now() {
   return std::chrono::steady_clock::now();
@@ -32,7 +33,10 @@ bool would_block(int error) {
 }  // namespace
 
 HttpConnection::HttpConnection(const HttpServerOptions& options, const Peer& peer, std::unique_ptr<TlsSession> tls)
-    : options_(options), peer_(peer), tls_(std::move(tls)), reader_(options.max_body) {
+    : options_(options),
+      peer_(peer),
+      tls_(std::move(tls)),
+      reader_(options.max_body, options.post_path, options.post_max_body) {
   idle_since_ = now();
   if (tls_ != nullptr) {
     // Records leave as they are made: the last one of a page must not wait for the acknowledgement of those before it.
@@ -45,8 +49,10 @@ HttpConnection::HttpConnection(const HttpServerOptions& options, const Peer& pee
 }
 
 void HttpConnection::enter(Phase phase, TimePoint deadline) {
+  const bool before = awaits();
   phase_ = phase;
   deadline_ = deadline;
+  if (awaits() != before) awaiting(!before);
 }
 
 void HttpConnection::start() {
@@ -61,11 +67,13 @@ void HttpConnection::start() {
 void HttpConnection::close() {
   if (closed_) return;
   closed_ = true;
+  enter(Phase::draining, deadline_);
   response_ = HttpResponse();
   gone();
 }
 
-void HttpConnection::ready() {
+void HttpConnection::ready(Readiness what) {
+  awaited_[static_cast<size_t>(what)] = false;
   switch (phase_) {
     case Phase::handshaking:
       handshake();
@@ -77,9 +85,27 @@ void HttpConnection::ready() {
     case Phase::writing:
       if (send() && finish_response()) go_on();
       return;
-    case Phase::draining:
-      drain();
+    case Phase::waiting:
       return;
+    case Phase::streaming:
+      if (listen_to_reader()) push_stream();
+      return;
+    case Phase::draining:
+      if (what == Readiness::readable) drain();
+      return;
+  }
+}
+
+void HttpConnection::woken() {
+  if (phase_ == Phase::waiting) {
+    HttpResponse response;
+    if (!response_.later->take(response)) return;
+    answer(std::move(response), keep_alive_);
+    if (phase_ != Phase::waiting && send() && finish_response()) go_on();
+  } else if (phase_ == Phase::streaming && piece_.empty() && !stream_ended_) {
+    // Whoever may no longer look must not go on looking.
+    stream_ended_ = outdated() || !response_.stream->next(piece_);
+    push_stream();
   }
 }
 
@@ -117,23 +143,33 @@ void HttpConnection::handshake() {
   }
 }
 
+void HttpConnection::wait(Readiness what) {
+  watch(deadline_);
+  bool& awaited = awaited_[static_cast<size_t>(what)];
+  if (std::exchange(awaited, true)) return;
+  wait_for(what);
+}
+
+// What a call into TLS comes to.
+HttpConnection::Moved HttpConnection::after(TlsSession::Io io) {
+  switch (io) {
+    case TlsSession::Io::done:
+      return Moved::some;
+    case TlsSession::Io::want_read:
+      wait(Readiness::readable);
+      return Moved::later;
+    case TlsSession::Io::want_write:
+      wait(Readiness::writable);
+      return Moved::later;
+    default:
+      return Moved::end;
+  }
+}
+
 // Takes what is there of the client's bytes.
 HttpConnection::Moved HttpConnection::read_some(char* to, size_t size, size_t& got) {
   got = 0;
-  if (tls_ != nullptr) {
-    switch (tls_->read(to, size, got)) {
-      case TlsSession::Io::done:
-        return Moved::some;
-      case TlsSession::Io::want_read:
-        wait(Readiness::readable);
-        return Moved::later;
-      case TlsSession::Io::want_write:
-        wait(Readiness::writable);
-        return Moved::later;
-      default:
-        return Moved::end;
-    }
-  }
+  if (tls_ != nullptr) return after(tls_->read(to, size, got));
   ssize_t n;
   do {
     n = ::recv(peer_.fd, to, size, 0);
@@ -158,18 +194,7 @@ HttpConnection::Moved HttpConnection::write_some(size_t& sent) {
     size_t size = 0;
     if (sent_ < head_.size()) size = head_.copy(record, sizeof record, sent_);
     size += body.copy(record + size, sizeof record - size, body_sent);
-    switch (tls_->write(record, size, sent)) {
-      case TlsSession::Io::done:
-        return Moved::some;
-      case TlsSession::Io::want_read:
-        wait(Readiness::readable);
-        return Moved::later;
-      case TlsSession::Io::want_write:
-        wait(Readiness::writable);
-        return Moved::later;
-      default:
-        return Moved::end;
-    }
+    return after(tls_->write(record, size, sent));
   }
   iovec parts[2];
   size_t used = 0;
@@ -181,6 +206,23 @@ HttpConnection::Moved HttpConnection::write_some(size_t& sent) {
   ssize_t n;
   do {
     n = ::sendmsg(peer_.fd, &message, MSG_NOSIGNAL);
+  } while (n < 0 && errno == EINTR);
+  if (n < 0 && would_block(errno)) {
+    wait(Readiness::writable);
+    return Moved::later;
+  }
+  if (n < 0) return Moved::end;
+  sent = static_cast<size_t>(n);
+  return Moved::some;
+}
+
+HttpConnection::Moved HttpConnection::write_bytes(std::string_view bytes, size_t& sent) {
+  sent = 0;
+  // After want_write the same record is made again.
+  if (tls_ != nullptr) return after(tls_->write(bytes.data(), std::min(bytes.size(), kRecordBytes), sent));
+  ssize_t n;
+  do {
+    n = ::send(peer_.fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
   } while (n < 0 && errno == EINTR);
   if (n < 0 && would_block(errno)) {
     wait(Readiness::writable);
@@ -272,6 +314,10 @@ bool HttpConnection::answer_next() {
       continue;
     }
     answer_request();
+    if (phase_ == Phase::waiting) {
+      woken();  // it may have been quick
+      return false;
+    }
     return send() && finish_response();
   }
   wait(Readiness::readable);
@@ -280,7 +326,9 @@ bool HttpConnection::answer_next() {
 
 bool HttpConnection::method_allowed() const {
   const std::string_view method = reader_.request().method;
-  return method == "GET" || method == "HEAD" || (method == "POST" && peer_.local);
+  if (method == "GET" || method == "HEAD") return true;
+  return method == "POST" &&
+         (peer_.local || (!options_.post_path.empty() && reader_.request().path == options_.post_path));
 }
 
 void HttpConnection::answer_request() {
@@ -305,18 +353,28 @@ void HttpConnection::say_continue() {
   send_now("HTTP/1.1 100 Continue\r\n\r\n");  // where it does not leave, the client goes on after a moment anyway
 }
 
+// When so many bytes must have left.
+TimePoint HttpConnection::time_for(size_t bytes) const {
+  const double seconds = static_cast<double>(bytes) / static_cast<double>(options_.slowest_bytes_per_second);
+  return now() + std::chrono::nanoseconds(options_.request_timeout) +
+         std::chrono::milliseconds(static_cast<int64_t>(seconds * 1e3));
+}
+
 void HttpConnection::answer(HttpResponse response, bool keep_alive) {
   if (response.status < 200 || response.status > 599)
     response = HttpResponse::text(500, "internal error: the answer has no sensible status\n");
   response_ = std::move(response);
-  keep_alive_ = keep_alive;
+  keep_alive_ = keep_alive && response_.stream == nullptr;  // only its closing ends a stream
+  if (response_.later != nullptr) {
+    enter(Phase::waiting, now() + std::chrono::nanoseconds(options_.later_timeout));
+    watch(deadline());
+    return;
+  }
   body_allowed_ = !head_only_ && status_has_body(response_.status);
   sent_ = 0;
-  write_head(response_, date(), {.keep_alive = keep_alive, .http_1_0 = keep_alive && reader_.http_1_0()}, head_);
+  write_head(response_, date(), {.keep_alive = keep_alive_, .http_1_0 = keep_alive_ && reader_.http_1_0()}, head_);
   count(response_.status);
-  const double body_seconds = static_cast<double>(body_allowed_ ? response_.body.size() : 0) / kSlowestBytesPerSecond;
-  enter(Phase::writing, now() + std::chrono::nanoseconds(options_.request_timeout) +
-                            std::chrono::milliseconds(static_cast<int64_t>(body_seconds * 1e3)));
+  enter(Phase::writing, time_for(body_allowed_ ? response_.body.size() : 0));
 }
 
 // The last answer of a connection: what was sent cannot be read further, or must not be.
@@ -346,6 +404,10 @@ bool HttpConnection::send() {
 
 // After the last byte of a response. True: the connection goes on with the next request.
 bool HttpConnection::finish_response() {
+  if (response_.stream != nullptr && body_allowed_) {
+    begin_stream();
+    return false;
+  }
   response_ = HttpResponse();
   if (keep_alive_) {
     reader_.reset();
@@ -357,6 +419,57 @@ bool HttpConnection::finish_response() {
   }
   end_of_answers();
   return false;
+}
+
+void HttpConnection::begin_stream() {
+  sent_ = 0;
+  enter(Phase::streaming, now() + std::chrono::nanoseconds(options_.stream_heartbeat));
+  if (listen_to_reader()) woken();
+}
+
+// A client has nothing to say while it is streamed to: what matters is whether it is gone, and then this is false.
+bool HttpConnection::listen_to_reader() {
+  char waste[512];
+  for (;;) {
+    size_t got = 0;
+    const Moved moved = read_some(waste, sizeof waste, got);
+    if (moved == Moved::later) return true;
+    drained_ += got;
+    if (moved == Moved::end || drained_ > kDrainBytes) {
+      close();
+      return false;
+    }
+  }
+}
+
+// Sends what there is of the stream's piece. The time for a piece does not begin anew with every byte of it.
+void HttpConnection::push_stream() {
+  while (sent_ < piece_.size()) {
+    size_t sent = 0;
+    const Moved moved = write_bytes(std::string_view(piece_).substr(sent_), sent);
+    sent_ += sent;
+    if (moved == Moved::end) {
+      close();
+      return;
+    }
+    if (moved == Moved::some) continue;
+    if (!std::exchange(piece_late_, true)) {
+      enter(Phase::streaming, time_for(piece_.size()));
+      watch(deadline_);
+    }
+    return;
+  }
+  if (stream_ended_) {
+    response_ = HttpResponse();
+    end_of_answers();
+    return;
+  }
+  if (piece_.empty()) return;
+  piece_.clear();
+  if (piece_.capacity() > kKeptPiece) piece_.shrink_to_fit();
+  sent_ = 0;
+  piece_late_ = false;
+  enter(Phase::streaming, now() + std::chrono::nanoseconds(options_.stream_heartbeat));
 }
 
 void HttpConnection::drain() {
@@ -377,6 +490,21 @@ void HttpConnection::drain() {
 }
 
 void HttpConnection::expire() {
+  if (phase_ == Phase::waiting) {
+    refuse(504, "the answer took too long to make; ask for less\n");
+    return;
+  }
+  if (phase_ == Phase::streaming) {
+    if (!piece_.empty()) {
+      dropped();
+      close();
+      return;
+    }
+    enter(Phase::streaming, now() + std::chrono::nanoseconds(options_.stream_heartbeat));
+    response_.stream->heartbeat(piece_);
+    push_stream();
+    return;
+  }
   if (phase_ != Phase::reading) {
     close();
     return;

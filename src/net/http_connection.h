@@ -36,24 +36,29 @@ class HttpConnection {
   HttpConnection& operator=(const HttpConnection&) = delete;
 
   void start();
-  void ready();   // what it waited for has come
-  void expire();  // its deadline has passed
-  void close();   // by way of gone() it may destroy the object, where nobody else holds it
+  enum class Readiness : uint8_t { readable, writable };
+  void ready(Readiness what);  // what it waited for has come
+  void woken();                // an answer that is made elsewhere may be there, or a stream may have something
+  void expire();               // its deadline has passed
+  void close();                // by way of gone() it may destroy the object, where nobody else holds it
 
   TimePoint deadline() const { return deadline_; }
   TimePoint idle_since() const { return idle_since_; }
   bool idle() const { return phase_ == Phase::idle; }
   bool refused() const { return peer_.refused; }
   bool closed() const { return closed_; }
+  bool awaits() const { return phase_ == Phase::waiting || phase_ == Phase::streaming; }
   // Idle, and nothing has arrived that was not read yet.
   bool may_be_evicted() const;
   // Whether a request has begun, is not whole, and has nothing more to read.
   bool stalls() const;
 
  protected:
-  enum class Readiness : uint8_t { readable, writable };
-  virtual void wait(Readiness what) = 0;  // leads to one call of ready(), or of close()
-  virtual void gone() = 0;                // closed: let go of the descriptor
+  virtual void wait_for(Readiness what) = 0;   // leads to one call of ready(), or of close()
+  virtual void watch(TimePoint deadline) = 0;  // expire() is wanted at it, though nothing is waited for
+  virtual void awaiting(bool on) = 0;          // whether woken() is wanted
+  virtual void dropped() = 0;                  // a reader of a stream was too slow
+  virtual void gone() = 0;                     // closed: let go of the descriptor
   virtual HttpResponse handle(const HttpRequest& request) = 0;
   virtual void count(unsigned status) = 0;
   virtual void handshake_failed(const std::string& trouble) = 0;
@@ -66,15 +71,20 @@ class HttpConnection {
     idle,         // waits for the first byte of a request
     reading,      // a request has begun
     writing,      // its response leaves
+    waiting,      // its response is made elsewhere
+    streaming,    // its response has no end
     draining,  // the last response is sent; what still comes is thrown away, or the kernel would reset the connection
   };
 
   enum class Moved : uint8_t { some, later, end };  // bytes went; wait() was called; the other side is gone
 
   bool nothing_to_read() const;
+  void wait(Readiness what);  // at most one of each is under way
   void handshake();
+  Moved after(TlsSession::Io io);
   Moved read_some(char* to, size_t size, size_t& got);
   Moved write_some(size_t& sent);
+  Moved write_bytes(std::string_view bytes, size_t& sent);
   void send_now(std::string_view text);
   void end_of_answers();
   void enter(Phase phase, TimePoint deadline);
@@ -88,6 +98,10 @@ class HttpConnection {
   void refuse(unsigned status, std::string text);
   bool send();
   bool finish_response();
+  TimePoint time_for(size_t bytes) const;
+  void begin_stream();
+  bool listen_to_reader();
+  void push_stream();
   void drain();
 
   const HttpServerOptions& options_;
@@ -97,7 +111,8 @@ class HttpConnection {
   std::string in_;  // received and not yet taken by the reader
   std::string head_;
   HttpResponse response_;
-  size_t sent_ = 0;  // of head and body together
+  size_t sent_ = 0;    // of head and body together; of a stream's piece
+  std::string piece_;  // of a stream, on its way out
   size_t drained_ = 0;
   TimePoint deadline_;
   TimePoint idle_since_;
@@ -107,6 +122,9 @@ class HttpConnection {
   bool head_only_ = false;
   bool continued_ = false;  // "100 Continue" was said
   bool closed_ = false;
+  bool stream_ended_ = false;
+  bool piece_late_ = false;  // the client has not taken all of it at once
+  bool awaited_[2] = {};     // by Readiness
 };
 
 }  // namespace accelmon

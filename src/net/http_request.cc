@@ -4,6 +4,7 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12, instrumenting, suspects boost::optional in the parser
 #endif
 
+#include <algorithm>
 #include <boost/beast/core/error.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/parser.hpp>
@@ -51,6 +52,8 @@ struct RequestReader::Impl {
   using Parser = http::request_parser<http::string_body>;
 
   size_t max_body;
+  std::string large_path;
+  size_t large_body;
   std::optional<Parser> parser;
   bool header_seen = false;
   size_t consumed = 0;  // bytes of this request so far
@@ -104,14 +107,19 @@ struct RequestReader::Impl {
     request.authority = target.authority;
     if (message.count(http::field::authorization) == 1)
       request.authorization = view(message[http::field::authorization]);
+    // The parser's own bound is the larger one: it wants to know before it has seen the path.
+    const auto length = parser->content_length();
+    if (length && *length > (takes_large() ? large_body : max_body)) return body_too_large();
     return Step::done;
   }
 
+  bool takes_large() const { return !large_path.empty() && request.path == large_path; }
   Step header_too_large() {
     return fail(431, "the request's header is larger than " + std::to_string(kMaxHeaderBytes) + " bytes");
   }
   Step body_too_large() {
-    return fail(413, "the request's body is larger than " + std::to_string(max_body) + " bytes");
+    return fail(
+        413, "the request's body is larger than " + std::to_string(takes_large() ? large_body : max_body) + " bytes");
   }
   Step explain(const beast::error_code& error) {
     if (error == http::error::header_limit) return header_too_large();
@@ -123,8 +131,11 @@ struct RequestReader::Impl {
   bool header_is_small(size_t pending) const { return consumed + pending <= kMaxHeaderBytes; }
 };
 
-RequestReader::RequestReader(size_t max_body) : impl_(std::make_unique<Impl>()) {
+RequestReader::RequestReader(size_t max_body, std::string_view large_path, size_t large_body)
+    : impl_(std::make_unique<Impl>()) {
   impl_->max_body = max_body;
+  impl_->large_path = large_path;
+  impl_->large_body = large_body;
   reset();
 }
 RequestReader::~RequestReader() = default;
@@ -134,7 +145,8 @@ RequestReader& RequestReader::operator=(RequestReader&&) noexcept = default;
 void RequestReader::reset() {
   impl_->parser.emplace();
   impl_->parser->header_limit(kMaxHeaderBytes);
-  impl_->parser->body_limit(impl_->max_body);
+  impl_->parser->body_limit(std::max(impl_->max_body, impl_->large_body));
+  impl_->request = HttpRequest();
   impl_->header_seen = false;
   impl_->consumed = 0;
   impl_->error_status = 0;

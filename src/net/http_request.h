@@ -34,7 +34,8 @@ class RequestReader {
     bad,     // see error_status() and error_text(); nothing more is read
   };
 
-  explicit RequestReader(size_t max_body);
+  // A body for `large_path` may have `large_body` bytes.
+  explicit RequestReader(size_t max_body, std::string_view large_path = {}, size_t large_body = 0);
   ~RequestReader();
   RequestReader(RequestReader&&) noexcept;
   RequestReader& operator=(RequestReader&&) noexcept;

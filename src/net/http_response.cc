@@ -123,9 +123,11 @@ void write_head(const HttpResponse& response, std::string_view date, HeadOptions
   if (status_has_body(response.status)) {
     header(out, "Content-Type", response.content_type);
     if (!response.content_encoding.empty()) header(out, "Content-Encoding", response.content_encoding);
-    out += "Content-Length: ";
-    append_number(out, uint64_t{response.body.size()});
-    out += "\r\n";
+    if (response.stream == nullptr) {
+      out += "Content-Length: ";
+      append_number(out, uint64_t{response.body.size()});
+      out += "\r\n";
+    }
   }
   for (const auto& [name, value] : response.headers) header(out, name, value);
   if (!options.keep_alive)

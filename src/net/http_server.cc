@@ -15,6 +15,7 @@
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cerrno>
 #include <chrono>
@@ -62,7 +63,10 @@ class Session final : public HttpConnection, public std::enable_shared_from_this
   size_t slot = 0;  // in the server's list
 
  private:
-  void wait(Readiness what) override;
+  void wait_for(Readiness what) override;
+  void watch(TimePoint deadline) override;
+  void awaiting(bool on) override;
+  void dropped() override;
   void gone() override;
   HttpResponse handle(const HttpRequest& request) override;
   void count(unsigned status) override;
@@ -92,6 +96,7 @@ class Server final : public HttpServer {
   bool authenticates() const override { return security_->authenticates(); }
   bool tls() const override { return security_->tls(); }
   Status reload_security() override { return security_->reload(); }
+  void wake() override;
 
   // ---- for the connections; in the server's thread ----
   asio::io_context& io() { return io_; }
@@ -102,6 +107,8 @@ class Server final : public HttpServer {
   void handshake_failed(const std::string& trouble);
   void arm(TimePoint deadline);
   void remove(Session& session);
+  void add_awaiting(int by) { awaiting_.fetch_add(by, std::memory_order_seq_cst); }
+  void count_dropped() { dropped_.fetch_add(1, std::memory_order_relaxed); }
   std::string_view date() { return date_.at(std::time(nullptr)); }
 
  private:
@@ -119,6 +126,7 @@ class Server final : public HttpServer {
   void admit(UniqueFd fd, bool local, const ClientKey& client);
   HttpResponse ask_handler(const HttpRequest& request);
   bool evict();
+  void wake_all();
   void check_deadlines();
 
   HttpServerOptions options_;
@@ -136,7 +144,10 @@ class Server final : public HttpServer {
   std::string address_;
   pthread_t thread_{};
   bool running_ = false;
-  std::atomic<uint64_t> ok_{0}, client_error_{0}, server_error_{0}, open_{0}, evicted_{0}, handshakes_failed_{0};
+  std::atomic<uint64_t> ok_{0}, client_error_{0}, server_error_{0}, open_{0}, evicted_{0}, handshakes_failed_{0},
+      dropped_{0};
+  std::atomic<int> awaiting_{0};  // connections that want to be woken
+  std::atomic<bool> wake_posted_{false};
 };
 
 // ---- session ----
@@ -159,16 +170,27 @@ bool Session::assign() {
 }
 
 // Only who waits needs the timer: a request that arrives whole and whose response leaves at once costs no timer call.
-void Session::wait(Readiness what) {
-  server_.arm(deadline());
+void Session::wait_for(Readiness what) {
   const auto type = what == Readiness::readable ? stream_descriptor::wait_read : stream_descriptor::wait_write;
-  stream_.async_wait(type, [self = shared_from_this()](const error_code& error) {
+  stream_.async_wait(type, [self = shared_from_this(), what](const error_code& error) {
     if (self->closed()) return;
     if (error)
       self->close();
     else
-      self->ready();
+      self->ready(what);
   });
+}
+
+void Session::watch(TimePoint deadline) {
+  server_.arm(deadline);
+}
+
+void Session::awaiting(bool on) {
+  server_.add_awaiting(on ? 1 : -1);
+}
+
+void Session::dropped() {
+  server_.count_dropped();
 }
 
 void Session::gone() {
@@ -269,7 +291,27 @@ HttpCounters Server::counters() const {
   out.open = open_.load(std::memory_order_relaxed);
   out.handshakes_failed = handshakes_failed_.load(std::memory_order_relaxed);
   out.evicted = evicted_.load(std::memory_order_relaxed);
+  out.dropped = dropped_.load(std::memory_order_relaxed);
   return out;
+}
+
+void Server::wake() {
+  if (awaiting_.load(std::memory_order_seq_cst) == 0 || wake_posted_.exchange(true)) return;
+  try {
+    asio::post(io_, [this] { wake_all(); });
+  } catch (const std::exception&) {  // no memory: the next one comes
+    wake_posted_ = false;
+  }
+}
+
+void Server::wake_all() {
+  wake_posted_ = false;
+  // Connections that close leave the list.
+  std::vector<std::shared_ptr<Session>> wanted;
+  for (const auto& connection : connections_)
+    if (connection->awaits()) wanted.push_back(connection);
+  for (const auto& connection : wanted)
+    if (!connection->closed()) connection->woken();
 }
 
 void Server::count(unsigned status) {

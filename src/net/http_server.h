@@ -1,14 +1,16 @@
-// A small HTTP/1.1 server for GET and HEAD (and POST on the local socket), made to be left alone with hostile clients.
+// A small HTTP/1.1 server for GET and HEAD (and POST on the local socket, or to one path), made to be left alone with
+// hostile clients.
 //
 // One thread, started by start(). It listens on a TCP address and, when asked, on a Unix socket. Bounds: header 8 KiB,
 // no body beyond `max_body`, `max_connections` open at once (at the bound the longest idle one is closed to make room;
 // where none is idle a request that stalls gives way, else the new one gets 503), deadlines for a request to arrive
 // (408), for a response to leave
-// (`request_timeout` and a second for each 64 KiB of body), for a TLS handshake (`request_timeout`), and for an idle
-// connection. What the handler throws is
-// logged and answered with 500. Date, Content-Length and Connection are the server's; the rest of the head is the
-// handler's. Threads: the handler runs in the server's thread (stack 256 KiB), one call at a time; it must not block.
-// The other methods may be called from any thread. Cost: about 20 us of CPU a request.
+// (`request_timeout` and a second for each 64 KiB of body, see `slowest_bytes_per_second`), for a TLS handshake
+// (`request_timeout`), and for an idle connection. What the handler throws is logged and answered with 500. Date,
+// Content-Length and Connection are the server's; the rest of the head is the handler's. Threads: the handler runs in
+// the server's thread (stack 256 KiB), one call at a time; it must not block: what takes longer is answered later
+// (HttpLater), and what has no end is a stream (HttpStream). The other methods may be called from any thread. Cost:
+// about 20 us of CPU a request.
 #pragma once
 
 #include <cstdint>
@@ -40,6 +42,27 @@ struct HttpRequest {
   uint32_t uid = 0;    // of the peer, where local
 };
 
+struct HttpResponse;
+
+// An answer that is being made elsewhere. The server asks for it after every wake(), for `later_timeout` at most (then
+// the client gets 504); it goes away with the connection.
+class HttpLater {
+ public:
+  virtual ~HttpLater() = default;
+  virtual bool take(HttpResponse& out) = 0;  // false: not yet. In the server's thread; must not block
+};
+
+// A body without an end. A reader that has not taken the last piece yet is not asked for, and misses what happened
+// meanwhile; one that takes longer for a piece than for any other response is dropped.
+class HttpStream {
+ public:
+  virtual ~HttpStream() = default;
+  // Both in the server's thread; must not block. After every wake(): adds what is new to `out`. False: that was all.
+  virtual bool next(std::string& out) = 0;
+  // Nothing was sent for `stream_heartbeat`: adds a sign of life.
+  virtual void heartbeat(std::string& out) = 0;
+};
+
 // `body` points at bytes that `owner` keeps alive until they are sent, so that one rendered page serves many.
 struct HttpResponse {
   unsigned status = 200;
@@ -48,6 +71,8 @@ struct HttpResponse {
   std::vector<std::pair<std::string_view, std::string>> headers;  // further ones
   std::string_view body;
   std::shared_ptr<const void> owner;
+  std::shared_ptr<HttpLater> later;    // where set: the rest of this is nothing yet
+  std::shared_ptr<HttpStream> stream;  // where set: what the client is sent instead of `body`
 
   static HttpResponse text(unsigned status, std::string body,
                            std::string_view content_type = "text/plain; charset=utf-8");
@@ -73,6 +98,11 @@ struct HttpServerOptions {
   // When every connection is taken and none is idle, a request that has been incomplete for so long gives way.
   Nanos stalled_after = kSecond;
   size_t max_body = 4096;
+  std::string post_path;  // the one path that takes POST over TCP too; empty: none
+  size_t post_max_body = 64u << 10;
+  uint64_t slowest_bytes_per_second = 64u << 10;  // a reader may be as slow as this beyond the request's time
+  Nanos later_timeout = 60 * kSecond;
+  Nanos stream_heartbeat = 15 * kSecond;
   WebSecurityOptions security;
 };
 
@@ -83,6 +113,7 @@ struct HttpCounters {
   uint64_t open = 0;               // connections now
   uint64_t evicted = 0;            // connections closed to make room
   uint64_t handshakes_failed = 0;  // of TLS
+  uint64_t dropped = 0;            // readers of streams that were too slow
 };
 
 class HttpServer {
@@ -99,6 +130,8 @@ class HttpServer {
   virtual bool tls() const = 0;            // whether TCP clients speak TLS
   // Reads the files of the security options again. An error says what is wrong; the old ones stay in use.
   virtual Status reload_security() = 0;
+  // Something is new: answers that are awaited and streams are asked. Cost: an atomic read while nobody waits.
+  virtual void wake() = 0;
 };
 
 }  // namespace accelmon

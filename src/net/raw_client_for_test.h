@@ -93,6 +93,16 @@ class RawClient {
   }
   Reply get(std::string_view path) { return ask("GET " + std::string(path) + " HTTP/1.1\r\nHost: x\r\n\r\n"); }
 
+  // The next line of a body without an end, without its newline.
+  std::string line() {
+    size_t end;
+    while ((end = in_.find('\n')) == std::string::npos)
+      if (!more()) return {};
+    const std::string out = in_.substr(0, end);
+    in_.erase(0, end + 1);
+    return out;
+  }
+
   // Whether the other side has closed; waits for it.
   bool closed() {
     while (more()) {
