@@ -27,6 +27,7 @@ THIRD_PARTY = {
     "fmt/": ["src/*/*.cc", "src/*/*/*.cc", "simulator/*.cc", "simulator/*/*.cc", "bench/*.cc"],
     "libdeflate.h": ["src/encode/gzip.cc", "src/store/catalog_blob.cc"],
     "sqlite3.h": ["src/store/database.cc"],
+    "re2/": ["src/agent/label_match.cc"],
     "zlib.h": ["src/*/*_test.cc"],
     "openssl/": ["src/net/sha256.cc", "src/net/tls.cc"],
     "yaml.h": ["src/net/yaml.cc"],

@@ -14,6 +14,7 @@
 #include <mutex>
 #include <utility>
 
+#include "agent/api.h"
 #include "agent/arbiter.h"
 #include "agent/collector_slot.h"
 #include "agent/event_log.h"
@@ -40,12 +41,15 @@ class AgentImpl : public Agent {
         clock_(real_clock()),
         self_(clock_, ACCELMON_VERSION, ACCELMON_REVISION),
         exporters_(identity()),
-        pages_(page_source()) {
+        pages_(page_source()),
+        api_(api_source()) {
     hostname_ = identity().hostname;
     socket_path_ = config_.listen.socket.empty() ? default_socket_path() : config_.listen.socket;
   }
 
   ~AgentImpl() override {
+    api_.stop();
+    serving_.store(nullptr);
     server_.reset();  // before what its handler reads
     stop_collectors();
     exporters_.stop();
@@ -74,9 +78,11 @@ class AgentImpl : public Agent {
                        .requests_per_second = config_.listen.requests_per_second,
                        .check_host = true,
                        .hosts = config_.listen.hosts};
+      http.post_path = kRemoteReadPath;
       auto server = HttpServer::start(std::move(http), [this](const HttpRequest& r) { return pages_.handle(r); });
       if (!server) return server.error();
       server_ = std::move(*server);
+      serving_.store(server_.get());
       address_ = server_->address();
     }
     for (const CollectorEntry& entry : collector_table())
@@ -116,7 +122,13 @@ class AgentImpl : public Agent {
     // The status document reads both, until the server is gone.
     const std::lock_guard lock(mutex_);
     exporters_.stop();
-    history_.reset();  // writes what waits
+    api_.stop();
+    std::unique_ptr<DiskStore> history;
+    {
+      const std::lock_guard lock(mutex_);
+      history = std::move(history_);
+    }
+    history.reset();  // writes what waits
   }
 
   bool wait_for_frames(uint64_t frames, Nanos timeout) override {
@@ -180,6 +192,24 @@ class AgentImpl : public Agent {
       return control(verb, vendor, answer);
     };
     source.landing = [this] { return landing_page(); };
+    source.api = [this](const HttpRequest& request, HttpResponse& out) { return api_.handle(request, out); };
+    return source;
+  }
+
+  ApiSource api_source() {
+    ApiSource source;
+    source.snapshot = [this] { return snapshot(); };
+    source.events = [this] {
+      const std::lock_guard lock(mutex_);
+      return events_.entries();
+    };
+    source.history = [this] {
+      const std::lock_guard lock(mutex_);
+      return HistoryPlaces{history_.get(), store_.get()};
+    };
+    source.wake = [this] {
+      if (HttpServer* server = serving_.load()) server->wake();
+    };
     return source;
   }
 
@@ -306,8 +336,11 @@ class AgentImpl : public Agent {
     own.frame = std::move(self_frame);
     published_at_ = fresh->monotonic;
     if (history_ || exporters_.any()) hand_on(*fresh);
-    const std::lock_guard lock(snapshot_mutex_);
-    snapshot_ = std::move(fresh);
+    {
+      const std::lock_guard lock(snapshot_mutex_);
+      snapshot_ = std::move(fresh);
+    }
+    if (server_ != nullptr) server_->wake();
   }
 
   // Gives the history and the exporters each poll once, as it is shown: where several sources read one device, what the
@@ -498,7 +531,9 @@ class AgentImpl : public Agent {
   Recycled<Snapshot> snapshot_;
 
   Pages pages_;
+  Api api_;
   std::unique_ptr<HttpServer> server_;
+  std::atomic<HttpServer*> serving_{nullptr};  // for the API's thread
 };
 
 }  // namespace

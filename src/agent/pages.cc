@@ -21,6 +21,7 @@ std::string_view query_value(std::string_view query, std::string_view name) {
 
 HttpResponse Pages::handle(const HttpRequest& request) {
   const std::string_view path = request.path;
+  if (HttpResponse response; source_.api && source_.api(request, response)) return response;
   if (path == "/api/v1/release" || path == "/api/v1/resume") {
     if (request.method != "POST") {
       HttpResponse response = HttpResponse::text(405, "POST it over the local socket: accelmon release VENDOR\n");

@@ -24,6 +24,8 @@ struct PageSource {
   // verb: release or resume. Returns the HTTP status and a sentence.
   std::function<unsigned(std::string_view verb, std::string_view vendor, std::string& answer)> control;
   std::function<std::string()> landing;
+  // The API; false: the path is none of its. May be empty.
+  std::function<bool(const HttpRequest& request, HttpResponse& out)> api;
   bool gzip = true;
 };
 

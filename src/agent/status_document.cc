@@ -175,24 +175,6 @@ void write_device(JsonWriter& json, const StatusInputs& in, const std::vector<Sh
   json.end_array().end_object();
 }
 
-void write_event(JsonWriter& json, const EventLog::Entry& entry) {
-  const Event& event = entry.event;
-  json.begin_object().key("wall").number(static_cast<double>(event.wall / kMillisecond) / 1e3);
-  json.key("severity").text(to_string(event.severity)).key("device").text(event.device_id);
-  json.key("code").text(event.code).key("message").text(event.message);
-  json.key("source").text(entry.source).key("times").integer(entry.times);
-  json.key("burst");
-  if (entry.burst != 0)
-    json.integer(static_cast<int64_t>(entry.burst));
-  else
-    json.null();
-  json.key("root").boolean(entry.root);
-  const EventEntry* known = find_event(event.code);
-  json.key("meaning").text(known != nullptr ? known->meaning : "");
-  json.key("action").text(known != nullptr ? known->action : "");
-  json.end_object();
-}
-
 void write_exporter(JsonWriter& json, const ExporterState& one) {
   json.begin_object();
   json.key("name").text(one.name);
@@ -225,6 +207,24 @@ void write_history(JsonWriter& json, const DiskState& state) {
 }
 
 }  // namespace
+
+void write_event(JsonWriter& json, const EventLog::Entry& entry) {
+  const Event& event = entry.event;
+  json.begin_object().key("wall").number(static_cast<double>(event.wall / kMillisecond) / 1e3);
+  json.key("severity").text(to_string(event.severity)).key("device").text(event.device_id);
+  json.key("code").text(event.code).key("message").text(event.message);
+  json.key("source").text(entry.source).key("times").integer(entry.times);
+  json.key("burst");
+  if (entry.burst != 0)
+    json.integer(static_cast<int64_t>(entry.burst));
+  else
+    json.null();
+  json.key("root").boolean(entry.root);
+  const EventEntry* known = find_event(event.code);
+  json.key("meaning").text(known != nullptr ? known->meaning : "");
+  json.key("action").text(known != nullptr ? known->action : "");
+  json.end_object();
+}
 
 std::string status_document(const StatusInputs& in) {
   std::string out;

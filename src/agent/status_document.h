@@ -11,8 +11,12 @@
 #include "agent/collector_slot.h"
 #include "agent/event_log.h"
 #include "agent/self_metrics.h"
+#include "encode/json.h"
 
 namespace accelmon {
+
+// As an element of "events".
+void write_event(JsonWriter& json, const EventLog::Entry& entry);
 
 struct StatusInputs {
   const Clock& clock;
