@@ -81,6 +81,7 @@ int run_doctor(const Arguments& arguments);
 int run_cloudwatch_cost(const Arguments& arguments);
 int run_torchserve_collect(const Arguments& arguments);
 int run_metrics(const Arguments& arguments);
+int run_export(const Arguments& arguments);
 int run_release(const Arguments& arguments);
 int run_resume(const Arguments& arguments);
 int run_config(const Arguments& arguments);

@@ -30,6 +30,15 @@ constexpr Option kDoctor[] = {
 constexpr Option kMetrics[] = {
     {"--format", "FORMAT", "markdown or json; default markdown", "markdown|json"},
 };
+constexpr Option kExport[] = {
+    {"--from", "TIME", "from when on: -1h, RFC 3339 or Unix seconds; default all of it", ""},
+    {"--to", "TIME", "until when; default now", ""},
+    {"--format", "FORMAT", "csv, json or openmetrics; default csv", "csv|json|openmetrics"},
+    {"--metric", "GLOB", "only these, '*' is any text, commas between several", ""},
+    {"--device", "ID", "only these: hw.id, a glob of it, or an index", ""},
+    {"--path", "FILE", "the history; default store.path of the configuration", ""},
+    kConfig,
+};
 constexpr Option kTorchServe[] = {
     {"--gpu", "NUMBER", "at most so many devices, as TorchServe says it; default all", ""},
     kSocket,
@@ -92,6 +101,17 @@ constexpr Verb kVerbs[] = {
      kMetrics,
      {"accelmon metrics | less", "accelmon metrics --format json"},
      run_metrics},
+    {"export",
+     "",
+     0,
+     0,
+     "the history on disk, to standard output",
+     "Reads the history file, with or without a running agent (which writes its last seconds later).\n"
+     "OpenMetrics is for 'promtool tsdb create-blocks-from openmetrics'.",
+     kExport,
+     {"accelmon export --from -2h --metric 'hw.power,hw.gpu.*' > history.csv",
+      "accelmon export --from -7d --format openmetrics > history.om"},
+     run_export},
     {"torchserve-collect",
      "",
      0,
