@@ -5,7 +5,9 @@ import csv
 import io
 import json
 import pathlib
+import re
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -144,7 +146,7 @@ class Described(WithHistory):
 
     def test_the_stream(self):
         with socket.create_connection(("127.0.0.1", self.agent.port), timeout=PATIENCE) as connection:
-            connection.sendall(b"GET /api/v1/stream?metric=hw.power&device=0 HTTP/1.1\r\nHost: x\r\n\r\n")
+            connection.sendall(b"GET /api/v1/stream?metric=hw.power&device=0 HTTP/1.1\r\nHost: localhost\r\n\r\n")
             file = connection.makefile("rb")
             head = [file.readline() for _ in iter(lambda: file.peek(2)[:2] != b"\r\n", False)]
             self.assertIn(b"200", head[0])
@@ -163,7 +165,7 @@ class Described(WithHistory):
         try:
             for _ in range(8):
                 one = self.agent.connect()
-                one.sendall(b"GET /api/v1/stream?metric=* HTTP/1.1\r\nHost: x\r\n\r\n")
+                one.sendall(b"GET /api/v1/stream?metric=* HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 open_now.append(one)
             wait_for("the bound of streams", lambda: self.fits("/api/v1/stream", answer=self.agent.get(
                 "/api/v1/stream?metric=*", method="HEAD"), metric="*").status == 503)
@@ -357,6 +359,56 @@ class Exported(WithHistory):
         code, text, _ = run(["export", "--path", f"{self.folder}/short.db", "--metric", "hw.power"])
         self.assertEqual(code, 0)
         self.assertGreater(len(text.splitlines()), 8, "the last polls are written when the agent ends")
+
+
+@unittest.skipIf(have("openssl") is None, "openssl is not installed")
+class Guarded(unittest.TestCase):
+    """Behind TLS and a token a stream streams, and what takes POST asks who is there."""
+
+    TOKEN = "0123456789abcdef0123456789abcdef-token"
+
+    def test_stream_and_read_over_tls(self):
+        with tempfile.TemporaryDirectory(prefix="accelmon-api-tls-") as name:
+            folder = pathlib.Path(name)
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                            "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout",
+                            str(folder / "key.pem"), "-out", str(folder / "cert.pem")], check=True, capture_output=True,
+                           timeout=PATIENCE)
+            (folder / "web.yml").write_text("tls_server_config: {cert_file: cert.pem, key_file: key.pem}\n")
+            (folder / "tokens").write_text(self.TOKEN + "\n")
+            for file in folder.iterdir():
+                file.chmod(0o600)
+            listen = f'web_config = "{folder}/web.yml"\nbearer_tokens_file = "{folder}/tokens"\n'
+            with Agent(listen=listen, ready=False) as agent:
+                def port():
+                    match = re.search(r"https://[^\s/]*?:(\d+)/", agent.output())
+                    return int(match.group(1)) if match else None
+                number = wait_for("the address", port)
+                context = ssl.create_default_context(cafile=str(folder / "cert.pem"))
+
+                def ask(text):
+                    connection = context.wrap_socket(socket.create_connection(("127.0.0.1", number), timeout=PATIENCE),
+                                                     server_hostname="localhost")
+                    connection.sendall(text.encode())
+                    return connection, connection.makefile("rb")
+
+                token = f"Authorization: Bearer {self.TOKEN}\r\n"
+                for guard, status in [("", b"401"), (token, b"400")]:  # an empty body is no question
+                    connection, file = ask("POST /api/v1/read HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n"
+                                           + guard + "\r\n")
+                    with connection, file:
+                        self.assertEqual(file.readline().split()[1], status)
+                for target, status in [("range?metric=*power*&from=-1m", b"200"), ("stream?metric=*", b"200")]:
+                    connection, file = ask(f"GET /api/v1/{target} HTTP/1.1\r\nHost: localhost\r\n{token}\r\n")
+                    with connection, file:
+                        self.assertEqual(file.readline().split()[1], status)
+                        seen = 0
+                        while target.startswith("stream") and seen < 8:
+                            line = file.readline()
+                            self.assertTrue(line, "the stream ended")
+                            if line.startswith(b"data: "):
+                                json.loads(line[6:])
+                                seen += 1
 
 
 class InMemory(unittest.TestCase):
