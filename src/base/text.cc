@@ -206,6 +206,27 @@ std::optional<std::string_view> nearest_word(std::string_view word, std::span<co
   return best;
 }
 
+bool matches(std::string_view pattern, std::string_view name) {
+  // Greedy, with one point of return.
+  size_t p = 0, n = 0, star = std::string_view::npos, from = 0;
+  while (n < name.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      from = n;
+    } else if (p < pattern.size() && pattern[p] == name[n]) {
+      ++p;
+      ++n;
+    } else if (star != std::string_view::npos) {
+      p = star + 1;
+      n = ++from;
+    } else {
+      return false;
+    }
+  }
+  while (p < pattern.size() && pattern[p] == '*') ++p;
+  return p == pattern.size();
+}
+
 std::string printable(std::string_view text, size_t limit) {
   std::string out;
   size_t i = 0;

@@ -44,6 +44,9 @@ char* write_number(char* out, double value);
 // The word of `known` nearest to `word` (edit distance at most 2 and less than its length), or nothing.
 std::optional<std::string_view> nearest_word(std::string_view word, std::span<const std::string_view> known);
 
+// Whether `name` is what `pattern` says: '*' stands for any text, also none. Linear for the patterns that people write.
+bool matches(std::string_view pattern, std::string_view name);
+
 // Text from outside made safe for a log line or a terminal: control characters and invalid UTF-8 become '?', cut to
 // `limit` bytes.
 std::string printable(std::string_view text, size_t limit = 200);

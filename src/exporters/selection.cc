@@ -8,27 +8,6 @@ namespace {
 constexpr size_t kMostMasks = 32;  // sources, and catalogs that are on their way out
 }
 
-bool matches(std::string_view pattern, std::string_view name) {
-  // Greedy with one point of return: linear for the patterns that people write.
-  size_t p = 0, n = 0, star = std::string_view::npos, from = 0;
-  while (n < name.size()) {
-    if (p < pattern.size() && pattern[p] == '*') {
-      star = p++;
-      from = n;
-    } else if (p < pattern.size() && pattern[p] == name[n]) {
-      ++p;
-      ++n;
-    } else if (star != std::string_view::npos) {
-      p = star + 1;
-      n = ++from;
-    } else {
-      return false;
-    }
-  }
-  while (p < pattern.size() && pattern[p] == '*') ++p;
-  return p == pattern.size();
-}
-
 bool Selection::takes(MetricId metric) const {
   const std::string_view name = info(metric).name;
   const auto any = [&](const std::vector<std::string>& patterns) {

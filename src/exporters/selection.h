@@ -1,4 +1,5 @@
-// Which of the polls, and which of their series, an exporter sends.
+// Which of the polls, and which of their series, an exporter sends. Patterns are those of matches() in base/text.h,
+// over OpenTelemetry's names of the metric table.
 //
 // Threads: one at a time. Cost: a copy of each frame that is kept, where series are left out; else pointers.
 #pragma once
@@ -11,12 +12,10 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "base/text.h"
 #include "model/frame_run.h"
 
 namespace accelmon {
-
-// "hw.*" and the like: '*' stands for any text. Names are OpenTelemetry's, of the metric table.
-bool matches(std::string_view pattern, std::string_view name);
 
 class Selection {
  public:
