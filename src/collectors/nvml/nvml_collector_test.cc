@@ -212,6 +212,8 @@ TEST_F(Simulated, PartitionsOfAnH100) {
     EXPECT_THAT(why_absent(MetricId::power, part), HasSubstr("parent"));
   }
   EXPECT_EQ(info_of(1, AttributeId::partition_profile), "3g.40gb");
+  EXPECT_NE(info_of(1, AttributeId::partition_id), "");
+  EXPECT_NE(info_of(1, AttributeId::partition_id), info_of(2, AttributeId::partition_id));
   EXPECT_EQ(value(MetricId::process_count, 1, {{AttributeId::process_kind, "compute"}}), 3);
   EXPECT_EQ(count(MetricId::process_memory, 1), 3);
   EXPECT_EQ(fact("performance monitoring (GPM)"), "4 of 5 devices and partitions");

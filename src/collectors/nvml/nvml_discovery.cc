@@ -166,6 +166,7 @@ void add_partitions(Host& host, DeviceReader& gpu, Ids& ids, std::vector<std::un
     add_info(device, AttributeId::partition_profile, partition_profile(device.model, sized ? &attributes : nullptr));
 
     const bool known = part.gpu_instance != kNoValue32;
+    if (known) add_info(device, AttributeId::partition_id, std::to_string(part.gpu_instance));
     const auto sharing = std::count_if(parts.begin(), parts.end(),
                                        [&](const Partition& other) { return other.gpu_instance == part.gpu_instance; });
     auto reader = std::make_unique<DeviceReader>(host, part.handle, std::move(device), gpu.pci_address());
