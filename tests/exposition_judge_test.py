@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """Reads exposition pages with the parsers of the Prometheus Python client, which share no code with accelmon.
 
-    exposition_judge_test.py [--text FILE]... [--openmetrics FILE]...
+    exposition_judge_test.py [--text FILE]... [--openmetrics FILE]... [--untyped-counters PREFIX]
 
 For each page it prints one line "FILE FAMILIES SAMPLES" and, after it, one line of JSON for each sample:
 [name, {label: value}, value]. Exit status: 0 all pages are well-formed, 1 one is not (the reason is on standard error),
 77 the Python client is not installed.
+
+--untyped-counters: families of OpenMetrics whose names begin so may be of type unknown, since that format has no counter
+without _total.
 """
 
 import argparse
@@ -20,7 +23,7 @@ except ImportError:
     sys.exit(77)
 
 
-def judge(path, parse):
+def judge(path, parse, may_be_unknown):
     with open(path, encoding="utf-8", newline="") as page:
         text = page.read()
     names = set()
@@ -30,7 +33,7 @@ def judge(path, parse):
         if family.name in names:
             raise ValueError(f"the family {family.name} stands in two places")
         names.add(family.name)
-        if family.type == "unknown":
+        if family.type == "unknown" and not (may_be_unknown and family.name.startswith(may_be_unknown)):
             raise ValueError(f"{family.name} has no type")
         if not family.documentation:
             raise ValueError(f"{family.name} has no help")
@@ -49,17 +52,18 @@ def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--text", action="append", default=[])
     arguments.add_argument("--openmetrics", action="append", default=[])
+    arguments.add_argument("--untyped-counters", default="")
     options = arguments.parse_args()
     if not options.text and not options.openmetrics:
         arguments.error("no page to judge")
     failed = False
-    for paths, parse in (
-        (options.text, parser.text_string_to_metric_families),
-        (options.openmetrics, openmetrics.parser.text_string_to_metric_families),
+    for paths, parse, may_be_unknown in (
+        (options.text, parser.text_string_to_metric_families, ""),
+        (options.openmetrics, openmetrics.parser.text_string_to_metric_families, options.untyped_counters),
     ):
         for path in paths:
             try:
-                judge(path, parse)
+                judge(path, parse, may_be_unknown)
             except ValueError as error:
                 print(f"{path}: {error}", file=sys.stderr)
                 failed = True

@@ -20,7 +20,7 @@ namespace {
 
 TEST(Allocation, NoneInSteadyState) {
   const Snapshot snapshot = for_test::whole_table();
-  Exposition exposition;
+  Exposition exposition({.dcgm = true, .except = {"system.*"}, .drop_labels = {"hw.vendor"}, .hostname = "node-1"});
   GzipEncoder gzip;
   std::string text, openmetrics, protobuf, packed;
   const auto poll = [&](int i) {
@@ -38,6 +38,7 @@ TEST(Allocation, NoneInSteadyState) {
   const uint64_t before = allocations.load();
   for (int i = 0; i < 1000; ++i) poll(i);
   EXPECT_EQ(allocations.load() - before, 0u);
+  EXPECT_NE(text.find("\nDCGM_FI_DEV_FB_USED{"), std::string::npos);
   EXPECT_FALSE(packed.empty());
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/text.h"
+#include "encode/dcgm.h"
 #include "encode/labels.h"
 #include "encode/prometheus_protobuf.h"
 
@@ -27,16 +28,25 @@ void append_escaped(std::string& out, std::string_view value) {
   }
 }
 
+// `before`: '{' for the first label, then ','.
+void append_label(std::string& out, char& before, std::string_view name, std::string_view value) {
+  out += before;
+  out += name;
+  out += "=\"";
+  append_escaped(out, value);
+  out += '"';
+  before = ',';
+}
+
 void append_labels(std::string& out, const LabelSet& labels) {
   char before = '{';
-  for (const Label& label : labels.labels()) {
-    out += before;
-    out += prometheus_label(label.id);
-    out += "=\"";
-    append_escaped(out, label.value);
-    out += '"';
-    before = ',';
-  }
+  for (const Label& label : labels.labels()) append_label(out, before, prometheus_label(label.id), label.value);
+  if (before == ',') out += '}';
+}
+
+void append_labels(std::string& out, const DcgmLabels& labels) {
+  char before = '{';
+  for (const auto& [name, value] : labels) append_label(out, before, name, value);
   if (before == ',') out += '}';
 }
 
@@ -92,6 +102,15 @@ std::string header(const MetricInfo& metric, ExpositionFormat format) {
   return out;
 }
 
+std::string header(const DcgmField& field, ExpositionFormat format) {
+  std::string out;
+  const bool text = format == ExpositionFormat::text_0_0_4;
+  if (text) append_help(out, field.name, field.help, false);
+  append_type(out, field.name, field.kind != Kind::counter ? "gauge" : text ? "counter" : "unknown");
+  if (!text) append_help(out, field.name, field.help, true);
+  return out;
+}
+
 }  // namespace
 
 // The page with holes for the numbers, laid out in the order of rendering, so that rendering walks memory forwards.
@@ -124,6 +143,17 @@ struct Exposition::Plan {
   std::vector<Entry> entries;
   std::string prefixes;
   std::string headers[kFormats];
+  // DCGM's vocabulary, laid out likewise.
+  struct DcgmFamily {
+    bool counter = false;
+    uint32_t entries = 0;
+    uint32_t header_size[kFormats] = {};
+  };
+  std::vector<DcgmFamily> dcgm_families;
+  std::vector<uint32_t> dcgm_sizes;  // of the prefixes
+  std::string dcgm_prefixes;
+  std::string dcgm_headers[kFormats];
+  DcgmReadings dcgm_readings;
   size_t bound = 0;  // no page is longer
 
   bool fits(const Snapshot& snapshot) const {
@@ -136,18 +166,20 @@ struct Exposition::Plan {
     return true;
   }
 
-  void build(const Snapshot& snapshot);
+  void build(const Snapshot& snapshot, const PageOptions& options);
+  void build_dcgm(const Snapshot& snapshot, const PageOptions& options);
   void take_frames(const Snapshot& snapshot);
   char* write(size_t format, char* out) const;
+  char* write_dcgm(size_t format, char* out) const;
 };
 
-void Exposition::Plan::build(const Snapshot& snapshot) {
+void Exposition::Plan::build(const Snapshot& snapshot, const PageOptions& options) {
   *this = Plan();
   built = true;
   for (const SourceView& view : snapshot.sources)
     sources.push_back({view.catalog, view.catalog != nullptr ? view.catalog->generation : 0});
   std::optional<MetricId> last;
-  for_each_page_series(snapshot, [&](MetricId id, uint32_t source, uint32_t series, const LabelSet& labels) {
+  const auto add = [&](MetricId id, uint32_t source, uint32_t series, const LabelSet& labels) {
     if (last != id) {
       last = id;
       Family& family = families.emplace_back();
@@ -170,11 +202,37 @@ void Exposition::Plan::build(const Snapshot& snapshot) {
     entries.push_back({series, size});
     ++runs.back().entries;
     runs.back().prefix_bytes += size;
-  });
+  };
+  for_each_page_series(snapshot, add, options);
   prefixes.shrink_to_fit();
   entries.shrink_to_fit();
-  bound = prefixes.size() + entries.size() * (kMaxNumberBytes + 1) + std::max(headers[0].size(), headers[1].size()) +
+  if (options.dcgm) build_dcgm(snapshot, options);
+  bound = prefixes.size() + dcgm_prefixes.size() + (entries.size() + dcgm_sizes.size()) * (kMaxNumberBytes + 1) +
+          std::max(headers[0].size() + dcgm_headers[0].size(), headers[1].size() + dcgm_headers[1].size()) +
           kEnd.size() + kNumberBufferBytes;
+}
+
+void Exposition::Plan::build_dcgm(const Snapshot& snapshot, const PageOptions& options) {
+  std::string_view last;
+  for_each_dcgm_series(snapshot, options, [&](const DcgmField& field, const DcgmLabels& labels, const auto& reading) {
+    if (last != field.name) {
+      last = field.name;
+      DcgmFamily& family = dcgm_families.emplace_back();
+      family.counter = field.kind == Kind::counter;
+      for (size_t format = 0; format < kFormats; ++format) {
+        const std::string text = header(field, static_cast<ExpositionFormat>(format));
+        dcgm_headers[format] += text;
+        family.header_size[format] = static_cast<uint32_t>(text.size());
+      }
+    }
+    ++dcgm_families.back().entries;
+    const size_t before = dcgm_prefixes.size();
+    dcgm_prefixes += field.name;
+    append_labels(dcgm_prefixes, labels);
+    dcgm_prefixes += ' ';
+    dcgm_sizes.push_back(static_cast<uint32_t>(dcgm_prefixes.size() - before));
+    dcgm_readings.add(reading);
+  });
 }
 
 // A frame of another generation than its catalog's, or of another length, is not rendered at all.
@@ -182,15 +240,12 @@ void Exposition::Plan::take_frames(const Snapshot& snapshot) {
   for (size_t i = 0; i < sources.size(); ++i) {
     Source& source = sources[i];
     source.values = nullptr;
-    const SourceView& view = snapshot.sources[i];
-    if (view.catalog == nullptr || !view.frame) continue;
-    const size_t size = view.catalog->series.size();
-    if (view.frame->generation != view.catalog->generation || view.frame->values.size() != size ||
-        view.frame->states.size() != size)
-      continue;
-    source.values = view.frame->values.data();
-    source.states = view.frame->states.data();
+    const Frame* frame = fitting_frame(snapshot.sources[i]);
+    if (frame == nullptr) continue;
+    source.values = frame->values.data();
+    source.states = frame->states.data();
   }
+  if (dcgm_readings.size() != 0) dcgm_readings.take(snapshot);
 }
 
 char* Exposition::Plan::write(size_t format, char* out) const {
@@ -228,6 +283,7 @@ char* Exposition::Plan::write(size_t format, char* out) const {
     }
     head += family.header_size[format];
   }
+  if (!dcgm_families.empty()) out = write_dcgm(format, out);
   if (format == static_cast<size_t>(ExpositionFormat::openmetrics_1_0)) {
     std::memcpy(out, kEnd.data(), kEnd.size());
     out += kEnd.size();
@@ -235,18 +291,41 @@ char* Exposition::Plan::write(size_t format, char* out) const {
   return out;
 }
 
-Exposition::Exposition() : plan_(std::make_unique<Plan>()) {}
+char* Exposition::Plan::write_dcgm(size_t format, char* out) const {
+  const char* prefix = dcgm_prefixes.data();
+  const char* head = dcgm_headers[format].data();
+  size_t entry = 0;
+  for (const DcgmFamily& family : dcgm_families) {
+    bool begun = false;
+    for (const size_t end = entry + family.entries; entry != end; prefix += dcgm_sizes[entry], ++entry) {
+      const double value = dcgm_readings.value(entry);
+      if (value != value || (family.counter && value < 0)) continue;
+      if (!begun) {
+        std::memcpy(out, head, family.header_size[format]);
+        out += family.header_size[format];
+        begun = true;
+      }
+      std::memcpy(out, prefix, dcgm_sizes[entry]);
+      out = write_number(out + dcgm_sizes[entry], value);
+      *out++ = '\n';
+    }
+    head += family.header_size[format];
+  }
+  return out;
+}
+
+Exposition::Exposition(PageOptions options) : options_(std::move(options)), plan_(std::make_unique<Plan>()) {}
 Exposition::~Exposition() = default;
 Exposition::Exposition(Exposition&&) noexcept = default;
 Exposition& Exposition::operator=(Exposition&&) noexcept = default;
 
 void Exposition::render(const Snapshot& snapshot, ExpositionFormat format, std::string& page) {
   if (format == ExpositionFormat::protobuf) {
-    if (protobuf_ == nullptr) protobuf_ = std::make_unique<ProtobufExposition>();
+    if (protobuf_ == nullptr) protobuf_ = std::make_unique<ProtobufExposition>(options_);
     protobuf_->render(snapshot, page);
     return;
   }
-  if (!plan_->fits(snapshot)) plan_->build(snapshot);
+  if (!plan_->fits(snapshot)) plan_->build(snapshot, options_);
   plan_->take_frames(snapshot);
   // Not cleared first: a page of the last size is grown by the bound's slack alone, and only that is filled with zeros.
   page.resize(plan_->bound);
@@ -259,7 +338,10 @@ size_t Exposition::bytes() const {
   return sizeof(Plan) + plan.sources.capacity() * sizeof(Plan::Source) +
          plan.families.capacity() * sizeof(Plan::Family) + plan.runs.capacity() * sizeof(Plan::Run) +
          plan.entries.capacity() * sizeof(Plan::Entry) + plan.prefixes.capacity() + plan.headers[0].capacity() +
-         plan.headers[1].capacity() + (protobuf_ != nullptr ? protobuf_->bytes() : 0);
+         plan.headers[1].capacity() + plan.dcgm_families.capacity() * sizeof(Plan::DcgmFamily) +
+         plan.dcgm_sizes.capacity() * sizeof(uint32_t) + plan.dcgm_prefixes.capacity() +
+         plan.dcgm_headers[0].capacity() + plan.dcgm_headers[1].capacity() + plan.dcgm_readings.bytes() +
+         (protobuf_ != nullptr ? protobuf_->bytes() : 0);
 }
 
 }  // namespace accelmon

@@ -1,9 +1,13 @@
-// Snapshot -> Prometheus text 0.0.4, OpenMetrics 1.0, and (by encode/prometheus_protobuf.h) Prometheus' protobuf.
+// Snapshot -> Prometheus text 0.0.4, OpenMetrics 1.0, and (by encode/prometheus_protobuf.h) Prometheus' protobuf, in
+// OpenTelemetry's vocabulary, DCGM's (encode/dcgm.h), or both.
 //
 // An Exposition prepares "name{labels} " once for each series when a catalog changes; rendering a snapshot then copies
 // prefixes and numbers. Series whose state is not `ok` are left out (in OpenMetrics NaN must not stand for a missing
 // value), and so is the header of a family without samples. All samples of a family stand together, over all sources;
 // families stand in the order of metrics.def, and those that metrics.def calls LOCAL are left out.
+//
+// DCGM's families come behind the others. Its counters have names without _total, so in OpenMetrics, which knows no
+// such counter, they are of type unknown.
 //
 // Labels are those of encode/labels.h, escaped. Of two series with the same labels the first source's stands.
 // Threads: one at a time. Cost: about 35 ns a sample; no allocation once the buffers have grown.
@@ -16,6 +20,7 @@
 #include <string_view>
 #include <vector>
 
+#include "encode/page_options.h"
 #include "model/snapshot.h"
 
 namespace accelmon {
@@ -39,7 +44,7 @@ class ProtobufExposition;
 
 class Exposition {
  public:
-  Exposition();
+  explicit Exposition(PageOptions options = {});
   ~Exposition();
   Exposition(Exposition&&) noexcept;
   Exposition& operator=(Exposition&&) noexcept;
@@ -50,6 +55,7 @@ class Exposition {
 
  private:
   struct Plan;
+  PageOptions options_;
   std::unique_ptr<Plan> plan_;
   std::unique_ptr<ProtobufExposition> protobuf_;  // made when somebody asks for it
 };

@@ -27,9 +27,10 @@ class ExpositionJudge : public ::testing::Test {
     if (!folder_.empty()) std::filesystem::remove_all(folder_);
   }
 
-  std::string page(const std::string& name, const Snapshot& snapshot, ExpositionFormat format) {
+  std::string page(const std::string& name, const Snapshot& snapshot, ExpositionFormat format,
+                   const PageOptions& options = {}) {
     std::string text;
-    Exposition().render(snapshot, format, text);
+    Exposition(options).render(snapshot, format, text);
     const std::string path = folder_ + "/" + name;
     std::ofstream(path, std::ios::binary) << text;
     return path;
@@ -82,6 +83,53 @@ TEST_F(ExpositionJudge, PythonClient) {
             std::string::npos)
       << output;
   EXPECT_NE(output.find(R"("hw_id": "q\"\\\n\\n{},= #")"), std::string::npos) << output;
+}
+
+const PageOptions kBoth{.dcgm = true, .hostname = "node \"1\""};
+
+TEST_F(ExpositionJudge, PythonClientOnDcgmsNames) {
+  const std::pair<std::string, Snapshot> cases[] = {
+      {"small", for_test::small_snapshot()}, {"table", for_test::whole_table()}, {"hostile", hostile()}};
+  std::string command =
+      "/usr/bin/python3 " ACCELMON_SOURCE_DIR "/tests/exposition_judge_test.py --untyped-counters DCGM_FI_";
+  size_t samples = 0;
+  for (const auto& [name, snapshot] : cases) {
+    command += " --text " + page(name + ".txt", snapshot, ExpositionFormat::text_0_0_4, kBoth);
+    command += " --openmetrics " + page(name + ".om", snapshot, ExpositionFormat::openmetrics_1_0, kBoth);
+    std::string text;
+    Exposition(kBoth).render(snapshot, ExpositionFormat::text_0_0_4, text);
+    samples += 2 * for_test::read_page(text).samples.size();
+  }
+  std::string output;
+  const int status = shell(command, output);
+  if (status == 77 || status == 127) GTEST_SKIP() << "no judge: " << output;
+  ASSERT_EQ(status, 0) << output;
+  EXPECT_EQ(static_cast<size_t>(std::count(output.begin(), output.end(), '\n')), samples + 2 * std::size(cases));
+  EXPECT_NE(output.find(R"(["DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", {"gpu": "0", "UUID": "GPU-1f3a", "pci_bus_id": )"
+                        R"("00000000:1B:00.0", "device": "nvidia0", )"),
+            std::string::npos)
+      << output;
+}
+
+// promtool is right about DCGM's names, and may find nothing else: no line twice, nothing malformed, no help missing.
+TEST_F(ExpositionJudge, PromtoolOnDcgmsNames) {
+  std::string output;
+  if (shell("promtool --version", output) != 0) GTEST_SKIP() << "promtool is not installed";
+  for (const auto& [name, snapshot] :
+       {std::pair("small", for_test::small_snapshot()), std::pair("table", for_test::whole_table())}) {
+    const std::string path = page(name, snapshot, ExpositionFormat::text_0_0_4, kBoth);
+    shell("promtool check metrics <" + path, output);
+    std::stringstream lines(output);
+    size_t complaints = 0;
+    for (std::string line; std::getline(lines, line); ++complaints) {
+      const bool of_dcgm = line.starts_with("DCGM_FI_");
+      const bool known = line.ends_with("counter metrics should have \"_total\" suffix") ||
+                         line.ends_with("metric name should not include type 'counter'") ||
+                         line.ends_with("label names should be written in 'snake_case' not 'camelCase'");
+      EXPECT_TRUE(of_dcgm && known) << name << ": " << line;
+    }
+    EXPECT_GT(complaints, 0u) << "promtool looked";
+  }
 }
 
 TEST_F(ExpositionJudge, Promtool) {

@@ -55,6 +55,10 @@ void LabelSet::add(AttributeId id, std::string_view raw) {
   labels_.push_back({id, std::move(value)});
 }
 
+void LabelSet::drop(const PageOptions& options) {
+  std::erase_if(labels_, [&](const Label& label) { return options.drops(label.id); });
+}
+
 std::string LabelSet::identity() const {
   std::vector<const Label*> sorted;
   sorted.reserve(labels_.size());
@@ -98,7 +102,17 @@ bool is_exported(const Catalog& catalog, const Series& series) {
   return series.device < 0 || static_cast<size_t>(series.device) < catalog.devices.size();
 }
 
-void for_each_page_series(const Snapshot& snapshot, const PageSeries& each) {
+const Frame* fitting_frame(const SourceView& source) {
+  if (source.catalog == nullptr || !source.frame) return nullptr;
+  const size_t size = source.catalog->series.size();
+  const Frame& frame = *source.frame;
+  const bool fits =
+      frame.generation == source.catalog->generation && frame.values.size() == size && frame.states.size() == size;
+  return fits ? &frame : nullptr;
+}
+
+void for_each_page_series(const Snapshot& snapshot, const PageSeries& each, const PageOptions& options) {
+  if (!options.otel) return;
   struct Item {
     MetricId metric;
     uint32_t source, series;
@@ -108,7 +122,7 @@ void for_each_page_series(const Snapshot& snapshot, const PageSeries& each) {
     const CatalogPtr& catalog = snapshot.sources[source].catalog;
     if (catalog == nullptr) continue;
     for (size_t i = 0; i < catalog->series.size(); ++i)
-      if (is_exported(*catalog, catalog->series[i]))
+      if (is_exported(*catalog, catalog->series[i]) && options.takes(catalog->series[i].metric))
         items.push_back({catalog->series[i].metric, static_cast<uint32_t>(source), static_cast<uint32_t>(i)});
   }
   std::stable_sort(items.begin(), items.end(), [](const Item& a, const Item& b) { return a.metric < b.metric; });
@@ -117,7 +131,8 @@ void for_each_page_series(const Snapshot& snapshot, const PageSeries& each) {
     const Item& item = items[i];
     if (i == 0 || item.metric != items[i - 1].metric) seen.clear();
     const Catalog& catalog = *snapshot.sources[item.source].catalog;
-    const LabelSet labels = labels_of(catalog, catalog.series[item.series]);
+    LabelSet labels = labels_of(catalog, catalog.series[item.series]);
+    if (!options.drop_labels.empty()) labels.drop(options);
     if (seen.insert(labels.identity()).second) each(item.metric, item.source, item.series, labels);
   }
 }

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "encode/page_options.h"
 #include "model/snapshot.h"
 
 namespace accelmon {
@@ -32,6 +33,7 @@ struct Label {
 class LabelSet {
  public:
   void add(AttributeId id, std::string_view raw);
+  void drop(const PageOptions& options);  // those that it drops
   std::span<const Label> labels() const { return labels_; }
   // The same for the same labels in any order, which to every receiver is the same series.
   std::string identity() const;
@@ -46,11 +48,15 @@ LabelSet labels_of(const Catalog& catalog, const Series& series);
 // Whether any format shows the series: a metric of the table that is not LOCAL, a device that the catalog has.
 bool is_exported(const Catalog& catalog, const Series& series);
 
-// Every series of a page, in its order: families as in metrics.def, within one the sources in their order and each
-// source's series in its catalog's. Two samples of one series would cost a scraper the whole page, so of two series
-// with the same labels only the first is named.
+// The frame of a source, where it is one of its catalog: of the same generation and length. Else nullptr, and nothing
+// of that source is shown.
+const Frame* fitting_frame(const SourceView& source);
+
+// Every series of a page in OpenTelemetry's vocabulary, in its order: families as in metrics.def, within one the
+// sources in their order and each source's series in its catalog's. Two samples of one series would cost a scraper the
+// whole page, so of two series with the same labels only the first is named.
 using PageSeries = std::function<void(MetricId metric, uint32_t source, uint32_t series, const LabelSet& labels)>;
-void for_each_page_series(const Snapshot& snapshot, const PageSeries& each);
+void for_each_page_series(const Snapshot& snapshot, const PageSeries& each, const PageOptions& options = {});
 
 // `name` without `suffix`, where it ends in it.
 std::string_view without_suffix(std::string_view name, std::string_view suffix);

@@ -1,22 +1,23 @@
 // Snapshot -> Prometheus' protobuf exposition: io.prometheus.client.MetricFamily messages, each behind its length.
 //
-// The same families, samples and labels in the same order as the text page (encode/exposition.h), which a scraper that
-// asks for protobuf gets instead; infos and states are gauges, as there. Exposition::render() comes here by itself.
-// Threads: one at a time. Cost: about 6 ns a sample; no allocation once the buffers have grown and while catalogs
-// stay.
+// The same vocabularies, families, samples and labels in the same order as the text page (encode/exposition.h), which a
+// scraper that asks for protobuf gets instead; infos and states are gauges, as there. Exposition::render() comes here
+// by itself. Threads: one at a time. Cost: about 6 ns a sample; no allocation once the buffers have grown and while
+// catalogs stay.
 #pragma once
 
 #include <cstddef>
 #include <memory>
 #include <string>
 
+#include "encode/page_options.h"
 #include "model/snapshot.h"
 
 namespace accelmon {
 
 class ProtobufExposition {
  public:
-  ProtobufExposition();
+  explicit ProtobufExposition(PageOptions options = {});
   ~ProtobufExposition();
   ProtobufExposition(ProtobufExposition&&) noexcept;
   ProtobufExposition& operator=(ProtobufExposition&&) noexcept;
@@ -27,6 +28,7 @@ class ProtobufExposition {
 
  private:
   struct Plan;
+  PageOptions options_;
   std::unique_ptr<Plan> plan_;
 };
 

@@ -16,11 +16,11 @@ namespace {
 
 using judge::client::MetricFamily;
 
-std::vector<MetricFamily> families_of(const Snapshot& snapshot) {
+std::vector<MetricFamily> families_of(const Snapshot& snapshot, const PageOptions& options = {}) {
   std::string page = "what was there before";
-  ProtobufExposition().render(snapshot, page);
+  ProtobufExposition(options).render(snapshot, page);
   std::string other;
-  Exposition().render(snapshot, ExpositionFormat::protobuf, other);
+  Exposition(options).render(snapshot, ExpositionFormat::protobuf, other);
   EXPECT_EQ(page, other);
   google::protobuf::io::ArrayInputStream stream(page.data(), static_cast<int>(page.size()));
   std::vector<MetricFamily> out;
@@ -45,13 +45,13 @@ std::vector<MetricFamily> families_of(const Snapshot& snapshot) {
   return out;
 }
 
-TEST(PrometheusProtobuf, SaysWhatTheTextPageSays) {
+void says_what_the_text_page_says(const PageOptions& options) {
   for (const Snapshot& snapshot : {for_test::small_snapshot(), for_test::whole_table()}) {
     std::string text;
-    Exposition().render(snapshot, ExpositionFormat::text_0_0_4, text);
+    Exposition(options).render(snapshot, ExpositionFormat::text_0_0_4, text);
     const for_test::Page page = for_test::read_page(text);
     size_t sample = 0, comment = 0;
-    for (const MetricFamily& family : families_of(snapshot)) {
+    for (const MetricFamily& family : families_of(snapshot, options)) {
       ASSERT_LT(comment + 1, page.comments.size());
       EXPECT_EQ(page.comments[comment++], "HELP " + family.name() + " " + family.help());
       EXPECT_EQ(page.comments[comment++],
@@ -78,6 +78,12 @@ TEST(PrometheusProtobuf, SaysWhatTheTextPageSays) {
     EXPECT_EQ(sample, page.samples.size());
     EXPECT_EQ(comment, page.comments.size());
   }
+}
+
+TEST(PrometheusProtobuf, SaysWhatTheTextPageSays) {
+  says_what_the_text_page_says({});
+  says_what_the_text_page_says({.dcgm = true, .only = {"hw.*"}, .drop_labels = {"hw.vendor"}, .hostname = "node-1"});
+  says_what_the_text_page_says({.otel = false, .dcgm = true});
 }
 
 TEST(PrometheusProtobuf, WhatIsLeftOut) {

@@ -1,0 +1,191 @@
+// The table of DCGM's fields: what each of them is of ours. docs/dcgm.md is held to it by a test.
+#include "encode/dcgm.h"
+
+namespace accelmon {
+namespace {
+
+using Take = DcgmField::Take;
+using enum MetricId;
+constexpr Kind kGauge = Kind::gauge;
+constexpr Kind kCounter = Kind::counter;
+constexpr double kAsInRow = 0;
+
+constexpr DcgmField kFields[] = {
+    // ---- clocks. Makers that have one clock for shaders call its domain graphics.
+    {"DCGM_FI_DEV_SM_CLOCK", kGauge, clock_frequency, Take::first, "domain=sm|graphics", kAsInRow,
+     "Clock of the multiprocessors, in MHz"},
+    {"DCGM_FI_DEV_MEM_CLOCK", kGauge, clock_frequency, Take::first, "domain=memory", kAsInRow,
+     "Clock of the memory, in MHz"},
+    {"DCGM_FI_DEV_VIDEO_CLOCK", kGauge, clock_frequency, Take::first, "domain=video", kAsInRow,
+     "Clock of the video engines, in MHz"},
+    {"DCGM_FI_DEV_MAX_SM_CLOCK", kGauge, clock_limit, Take::first, "domain=sm|graphics", kAsInRow,
+     "Highest clock of the multiprocessors, in MHz"},
+    {"DCGM_FI_DEV_MAX_MEM_CLOCK", kGauge, clock_limit, Take::first, "domain=memory", kAsInRow,
+     "Highest clock of the memory, in MHz"},
+    {"DCGM_FI_DEV_MAX_VIDEO_CLOCK", kGauge, clock_limit, Take::first, "domain=video", kAsInRow,
+     "Highest clock of the video engines, in MHz"},
+    {"DCGM_FI_DEV_CLOCK_THROTTLE_REASONS", kGauge, throttle_active, Take::reasons, "", 1,
+     "What holds the clocks down now, as a mask of bits"},
+    {"DCGM_FI_DEV_CLOCKS_EVENT_REASONS", kGauge, throttle_active, Take::reasons, "", 1,
+     "What holds the clocks down now, as a mask of bits"},
+    {"DCGM_FI_DEV_PSTATE", kGauge, performance_state, Take::first, "", kAsInRow, "Performance state, 0 is the fastest"},
+    // ---- temperature and fans. A board without a sensor at its edge shows its hottest spot.
+    {"DCGM_FI_DEV_MEMORY_TEMP", kGauge, temperature, Take::first, "hw.sensor_location=memory|hbm", kAsInRow,
+     "Temperature of the memory, in degrees Celsius"},
+    {"DCGM_FI_DEV_GPU_TEMP", kGauge, temperature, Take::first, "hw.sensor_location=gpu|hotspot", kAsInRow,
+     "Temperature of the GPU, in degrees Celsius"},
+    {"DCGM_FI_DEV_SLOWDOWN_TEMP", kGauge, temperature_limit, Take::first,
+     "hw.sensor_location=gpu|hotspot,hw.limit_type=high.degraded", 1,
+     "Temperature at which the GPU slows down, in degrees Celsius"},
+    {"DCGM_FI_DEV_SHUTDOWN_TEMP", kGauge, temperature_limit, Take::first,
+     "hw.sensor_location=gpu|hotspot,hw.limit_type=high.critical", 1,
+     "Temperature at which the GPU shuts off, in degrees Celsius"},
+    {"DCGM_FI_DEV_FAN_SPEED", kGauge, fan_speed_ratio, Take::first, "", kAsInRow, "Speed of the first fan, in percent"},
+    // ---- power and energy. DCGM's reading is the driver's average where it has one.
+    {"DCGM_FI_DEV_POWER_USAGE", kGauge, power, Take::first,
+     "accelmon.power.scope=gpu|package,accelmon.power.reading=average|instant", kAsInRow, "Power drawn, in watts"},
+    {"DCGM_FI_DEV_POWER_USAGE_INSTANT", kGauge, power, Take::first,
+     "accelmon.power.scope=gpu|package,accelmon.power.reading=instant", kAsInRow,
+     "Power drawn at the moment, in watts"},
+    {"DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", kCounter, energy, Take::first, "", kAsInRow,
+     "Energy consumed since the driver was loaded, in mJ"},
+    {"DCGM_FI_DEV_POWER_MGMT_LIMIT", kGauge, power_limit, Take::first, "limit=requested|enforced", kAsInRow,
+     "Power cap that was asked for, in watts"},
+    {"DCGM_FI_DEV_POWER_MGMT_LIMIT_MIN", kGauge, power_limit, Take::first, "limit=minimum", kAsInRow,
+     "Lowest power cap that can be set, in watts"},
+    {"DCGM_FI_DEV_POWER_MGMT_LIMIT_MAX", kGauge, power_limit, Take::first, "limit=maximum", kAsInRow,
+     "Highest power cap that can be set, in watts"},
+    {"DCGM_FI_DEV_POWER_MGMT_LIMIT_DEF", kGauge, power_limit, Take::first, "limit=default", kAsInRow,
+     "Power cap after the driver is loaded, in watts"},
+    {"DCGM_FI_DEV_ENFORCED_POWER_LIMIT", kGauge, power_limit, Take::first, "limit=enforced", kAsInRow,
+     "Power cap in force, in watts"},
+    // ---- the host bus
+    {"DCGM_FI_DEV_PCIE_TX_THROUGHPUT", kGauge, gpu_io_rate, Take::first, "network.io.direction=transmit", 1e-3,
+     "Data that the GPU sent over PCIe, in kB/s since the last poll"},
+    {"DCGM_FI_DEV_PCIE_RX_THROUGHPUT", kGauge, gpu_io_rate, Take::first, "network.io.direction=receive", 1e-3,
+     "Data that the GPU received over PCIe, in kB/s since the last poll"},
+    {"DCGM_FI_DEV_PCIE_REPLAY_COUNTER", kCounter, pcie_replays, Take::first, "", kAsInRow,
+     "PCIe packets that had to be sent again"},
+    {"DCGM_FI_DEV_PCIE_LINK_GEN", kGauge, pcie_generation, Take::first, "which=current", kAsInRow,
+     "Generation at which the PCIe link runs"},
+    {"DCGM_FI_DEV_PCIE_MAX_LINK_GEN", kGauge, pcie_generation, Take::first, "which=maximum", kAsInRow,
+     "Highest generation of the PCIe link"},
+    {"DCGM_FI_DEV_PCIE_LINK_WIDTH", kGauge, pcie_width, Take::first, "which=current", kAsInRow,
+     "Lanes that the PCIe link uses"},
+    {"DCGM_FI_DEV_PCIE_MAX_LINK_WIDTH", kGauge, pcie_width, Take::first, "which=maximum", kAsInRow,
+     "Most lanes of the PCIe link"},
+    // ---- utilization
+    {"DCGM_FI_DEV_GPU_UTIL", kGauge, gpu_utilization, Take::first, "hw.gpu.task=general", kAsInRow,
+     "Share of time in which at least one kernel ran, in percent"},
+    {"DCGM_FI_DEV_MEM_COPY_UTIL", kGauge, gpu_memory_controller_utilization, Take::first, "", kAsInRow,
+     "Share of time in which memory was read or written, in percent"},
+    {"DCGM_FI_DEV_ENC_UTIL", kGauge, gpu_utilization, Take::first, "hw.gpu.task=encoder", kAsInRow,
+     "Share of time in which the video encoder was busy, in percent"},
+    {"DCGM_FI_DEV_DEC_UTIL", kGauge, gpu_utilization, Take::first, "hw.gpu.task=decoder", kAsInRow,
+     "Share of time in which the video decoder was busy, in percent"},
+    // ---- errors, and time for which clocks were held down
+    {"DCGM_FI_DEV_XID_ERRORS", kGauge, events, Take::xid, "", 1,
+     "Number of each Xid that the driver reported since the agent started; 0: none"},
+    {"DCGM_FI_DEV_POWER_VIOLATION", kCounter, throttle_time, Take::sum, "reason=power_cap", kAsInRow,
+     "Time for which the power cap held the clocks down, in ns"},
+    {"DCGM_FI_DEV_THERMAL_VIOLATION", kCounter, throttle_time, Take::sum, "reason=thermal_software|thermal_hardware",
+     kAsInRow, "Time for which heat held the clocks down, in ns"},
+    {"DCGM_FI_DEV_SYNC_BOOST_VIOLATION", kCounter, throttle_time, Take::sum, "reason=sync_boost", kAsInRow,
+     "Time for which the clocks waited for those of other GPUs, in ns"},
+    {"DCGM_FI_DEV_BOARD_LIMIT_VIOLATION", kCounter, throttle_time, Take::sum, "reason=current", kAsInRow,
+     "Time for which the board's limit held the clocks down, in ns"},
+    {"DCGM_FI_DEV_RELIABILITY_VIOLATION", kCounter, throttle_time, Take::sum, "reason=reliability", kAsInRow,
+     "Time for which the reliability voltage held the clocks down, in ns"},
+    // ---- memory
+    {"DCGM_FI_DEV_FB_TOTAL", kGauge, gpu_memory_limit, Take::first, "", kAsInRow, "Size of the memory, in MiB"},
+    {"DCGM_FI_DEV_FB_FREE", kGauge, gpu_memory_free, Take::first, "", kAsInRow, "Memory that is free, in MiB"},
+    {"DCGM_FI_DEV_FB_USED", kGauge, gpu_memory_usage, Take::first, "", kAsInRow, "Memory in use, in MiB"},
+    {"DCGM_FI_DEV_FB_RESERVED", kGauge, gpu_memory_reserved, Take::first, "", kAsInRow,
+     "Memory that driver and firmware keep for themselves, in MiB"},
+    {"DCGM_FI_DEV_BAR1_TOTAL", kGauge, gpu_bar_limit, Take::first, "", kAsInRow,
+     "Size of the window through which the host reaches the memory, in MiB"},
+    {"DCGM_FI_DEV_BAR1_USED", kGauge, gpu_bar_usage, Take::first, "", kAsInRow, "Mapped part of that window, in MiB"},
+    {"DCGM_FI_DEV_ECC_CURRENT", kGauge, ecc_enabled, Take::first, "which=current", 1,
+     "Whether memory is protected by error correction"},
+    {"DCGM_FI_DEV_ECC_PENDING", kGauge, ecc_enabled, Take::first, "which=pending", 1,
+     "Whether memory is protected by error correction after the next reset"},
+    {"DCGM_FI_DEV_ECC_SBE_VOL_TOTAL", kCounter, errors, Take::sum, "error.type=corrected", kAsInRow,
+     "Corrected memory errors since the driver was loaded"},
+    {"DCGM_FI_DEV_ECC_DBE_VOL_TOTAL", kCounter, errors, Take::sum, "error.type=uncorrected", kAsInRow,
+     "Uncorrected memory errors since the driver was loaded"},
+    {"DCGM_FI_DEV_ECC_SBE_AGG_TOTAL", kCounter, errors_lifetime, Take::sum, "error.type=corrected", kAsInRow,
+     "Corrected memory errors over the board's life"},
+    {"DCGM_FI_DEV_ECC_DBE_AGG_TOTAL", kCounter, errors_lifetime, Take::sum, "error.type=uncorrected", kAsInRow,
+     "Uncorrected memory errors over the board's life"},
+    {"DCGM_FI_DEV_RETIRED_SBE", kCounter, memory_pages, Take::first, "state=retired_corrected", kAsInRow,
+     "Memory pages taken out of use after corrected errors"},
+    {"DCGM_FI_DEV_RETIRED_DBE", kCounter, memory_pages, Take::first, "state=retired_uncorrected|retired", kAsInRow,
+     "Memory pages taken out of use after uncorrected errors"},
+    {"DCGM_FI_DEV_RETIRED_PENDING", kGauge, memory_pages, Take::first, "state=pending", kAsInRow,
+     "Memory pages to be taken out of use at the next reset"},
+    {"DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS", kCounter, memory_rows, Take::first, "state=remapped_uncorrected",
+     kAsInRow, "Memory rows replaced after uncorrected errors"},
+    {"DCGM_FI_DEV_CORRECTABLE_REMAPPED_ROWS", kCounter, memory_rows, Take::first, "state=remapped_corrected", kAsInRow,
+     "Memory rows replaced after corrected errors"},
+    {"DCGM_FI_DEV_ROW_REMAP_FAILURE", kGauge, memory_rows, Take::first, "state=failed", kAsInRow,
+     "1 where a memory row could not be replaced"},
+    {"DCGM_FI_DEV_ROW_REMAP_PENDING", kGauge, memory_rows, Take::first, "state=pending", kAsInRow,
+     "1 where a memory row is to be replaced at the next reset"},
+    {"DCGM_FI_DEV_MIG_MODE", kGauge, mig_enabled, Take::first, "which=current", 1,
+     "Whether the GPU is partitioned into MIG instances"},
+    // ---- links between GPUs
+    {"DCGM_FI_DEV_NVLINK_CRC_FLIT_ERROR_COUNT_TOTAL", kCounter, link_errors, Take::sum, "error.type=crc", kAsInRow,
+     "Checksum errors of the links between GPUs"},
+    {"DCGM_FI_DEV_NVLINK_REPLAY_ERROR_COUNT_TOTAL", kCounter, link_errors, Take::sum, "error.type=replay", kAsInRow,
+     "Transfers over the links between GPUs that were made again"},
+    {"DCGM_FI_DEV_NVLINK_RECOVERY_ERROR_COUNT_TOTAL", kCounter, link_errors, Take::sum, "error.type=recovery", kAsInRow,
+     "Recoveries of the links between GPUs"},
+    {"DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL", kGauge, link_io_rate, Take::sum, "", kAsInRow,
+     "Data over all links between GPUs, both ways, in MB/s since the last poll"},
+    // ---- profiling
+    {"DCGM_FI_PROF_GR_ENGINE_ACTIVE", kGauge, gpu_graphics_activity, Take::first, "", kAsInRow,
+     "Share of time in which the graphics and compute engine was active"},
+    // No such counter (older than Hopper, other makers): the driver's utilization says nearly the same.
+    {"DCGM_FI_PROF_GR_ENGINE_ACTIVE", kGauge, gpu_utilization, Take::first, "hw.gpu.task=general", 1,
+     "Share of time in which the graphics and compute engine was active"},
+    {"DCGM_FI_PROF_SM_ACTIVE", kGauge, gpu_sm_activity, Take::first, "", kAsInRow,
+     "Share of time in which a multiprocessor had work, averaged over all"},
+    {"DCGM_FI_PROF_SM_OCCUPANCY", kGauge, gpu_sm_occupancy, Take::first, "", kAsInRow,
+     "Resident warps as a share of the most that fit"},
+    {"DCGM_FI_PROF_PIPE_TENSOR_ACTIVE", kGauge, gpu_pipe_activity, Take::first, "pipe=tensor", kAsInRow,
+     "Share of cycles in which the tensor pipe was active"},
+    {"DCGM_FI_PROF_PIPE_FP64_ACTIVE", kGauge, gpu_pipe_activity, Take::first, "pipe=fp64", kAsInRow,
+     "Share of cycles in which the FP64 pipe was active"},
+    {"DCGM_FI_PROF_PIPE_FP32_ACTIVE", kGauge, gpu_pipe_activity, Take::first, "pipe=fp32", kAsInRow,
+     "Share of cycles in which the FP32 pipe was active"},
+    {"DCGM_FI_PROF_PIPE_FP16_ACTIVE", kGauge, gpu_pipe_activity, Take::first, "pipe=fp16", kAsInRow,
+     "Share of cycles in which the FP16 pipe was active"},
+    {"DCGM_FI_PROF_PIPE_INT_ACTIVE", kGauge, gpu_pipe_activity, Take::first, "pipe=int", kAsInRow,
+     "Share of cycles in which the integer pipe was active"},
+    {"DCGM_FI_PROF_DRAM_ACTIVE", kGauge, gpu_memory_bandwidth_utilization, Take::first, "", kAsInRow,
+     "Memory traffic as a share of the peak"},
+    {"DCGM_FI_PROF_PCIE_TX_BYTES", kGauge, gpu_io_rate, Take::first, "network.io.direction=transmit", kAsInRow,
+     "Data that the GPU sent over PCIe, in bytes per second since the last poll"},
+    {"DCGM_FI_PROF_PCIE_RX_BYTES", kGauge, gpu_io_rate, Take::first, "network.io.direction=receive", kAsInRow,
+     "Data that the GPU received over PCIe, in bytes per second since the last poll"},
+    {"DCGM_FI_PROF_NVLINK_TX_BYTES", kGauge, link_io_rate, Take::sum, "direction=transmit", 1,
+     "Data that the GPU sent over its links to others, in bytes per second since the last poll"},
+    {"DCGM_FI_PROF_NVLINK_RX_BYTES", kGauge, link_io_rate, Take::sum, "direction=receive", 1,
+     "Data that the GPU received over its links to others, in bytes per second since the last poll"},
+};
+
+}  // namespace
+
+std::span<const std::string_view> dcgm_label_names() {
+  static constexpr std::string_view kNames[] = {"gpu",      "UUID",      "pci_bus_id",
+                                                "device",   "modelName", "GPU_I_PROFILE",
+                                                "GPU_I_ID", "Hostname",  "DCGM_FI_DRIVER_VERSION",
+                                                "err_code", "err_msg"};
+  return kNames;
+}
+
+std::span<const DcgmField> dcgm_fields() {
+  return kFields;
+}
+
+}  // namespace accelmon
