@@ -19,12 +19,13 @@ class Scraped(unittest.TestCase):
 
     SCENARIO = None
     FLAGS = []
+    CONFIG = ""
 
     @classmethod
     def setUpClass(cls):
         if have("prometheus") is None:
             raise unittest.SkipTest("prometheus is not installed")
-        cls.agent = Agent(simulate=cls.SCENARIO)
+        cls.agent = Agent(simulate=cls.SCENARIO, config=cls.CONFIG)
         cls.addClassCleanup(cls.agent.end)
         folder = tempfile.TemporaryDirectory(prefix="accelmon-prometheus-")
         cls.addClassCleanup(folder.cleanup)
@@ -151,14 +152,18 @@ class PrometheusByProtobuf(Prometheus):
     FORMAT = "protobuf"
 
 
+def documented_queries(name):
+    text = (SOURCE / "docs" / name).read_text()
+    return [query.strip() for query in re.findall(r"```promql\n(.*?)```", text, re.DOTALL)]
+
+
 class OneQueryForEveryMaker(Scraped):
     """docs/queries.md, typed as written: each of its queries has an answer from every maker's boards."""
 
     SCENARIO = "mixed"
 
     def test_every_documented_query(self):
-        text = (SOURCE / "docs/queries.md").read_text()
-        queries = [query.strip() for query in re.findall(r"```promql\n(.*?)```", text, re.DOTALL)]
+        queries = documented_queries("queries.md")
         self.assertGreaterEqual(len(queries), 8)
         for query in queries:
             with self.subTest(query=query):
@@ -172,6 +177,87 @@ class OneQueryForEveryMaker(Scraped):
                     self.assertEqual(len(set(series.values())), 1, f"boards of one maker have more series: {series}")
                 for labels, value in answer:
                     self.assertEqual(value, value, f"not a number: {labels}")
+
+
+class DcgmNames(Scraped):
+    """docs/dcgm.md: dashboards and rules that were written for dcgm-exporter, typed as they are."""
+
+    SCENARIO = "h100x8"
+    CONFIG = '[exposition]\nvocabularies = ["otel", "dcgm"]\n'
+
+    def test_every_documented_query(self):
+        queries = documented_queries("dcgm.md")
+        self.assertGreaterEqual(len(queries), 20)
+        for query in queries:
+            with self.subTest(query=query):
+                answer = self.query(query)
+                if query.startswith("# Nothing"):
+                    self.assertEqual(answer, [])
+                    continue
+                one = re.match(r"(avg|sum)\(", query)
+                self.assertEqual(len(answer), 1 if one else 8, answer)
+                for labels, value in answer:
+                    self.assertEqual(value, value, f"not a number: {labels}")
+                    self.assertGreaterEqual(value, 0)
+
+    def test_every_default_counter_but_the_license(self):
+        names = set(self.api("/api/v1/label/__name__/values"))
+        for name in """SM_CLOCK MEM_CLOCK MEMORY_TEMP GPU_TEMP POWER_USAGE TOTAL_ENERGY_CONSUMPTION PCIE_REPLAY_COUNTER GPU_UTIL
+                MEM_COPY_UTIL ENC_UTIL DEC_UTIL XID_ERRORS FB_FREE FB_USED FB_RESERVED NVLINK_BANDWIDTH_TOTAL
+                UNCORRECTABLE_REMAPPED_ROWS CORRECTABLE_REMAPPED_ROWS ROW_REMAP_FAILURE""".split():
+            self.assertIn("DCGM_FI_DEV_" + name, names)
+        for name in "GR_ENGINE_ACTIVE PIPE_TENSOR_ACTIVE DRAM_ACTIVE PCIE_TX_BYTES PCIE_RX_BYTES".split():
+            self.assertIn("DCGM_FI_PROF_" + name, names)
+
+    def test_both_vocabularies_say_the_same(self):
+        for dcgm, otel, factor in (("DCGM_FI_DEV_GPU_UTIL", 'hw_gpu_utilization_ratio{hw_gpu_task="general"}', 100),
+                                   ("DCGM_FI_DEV_FB_USED", "hw_gpu_memory_usage_bytes", 1 / 1048576),
+                                   ("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", "hw_energy_joules_total", 1000)):
+            # In one query, so that both are of one scrape.
+            answer = self.query(f"abs(label_replace({dcgm}, 'hw_id', '$1', 'UUID', '(.*)')"
+                                f" - on (hw_id) {otel} * {factor})")
+            self.assertEqual(len(answer), 8, dcgm)
+            for labels, difference in answer:
+                self.assertLess(difference, 1e-3, (dcgm, labels))
+
+    def test_labels(self):
+        for labels, _ in self.query("DCGM_FI_DEV_GPU_TEMP"):
+            self.assertRegex(labels["pci_bus_id"], r"^[0-9A-F]{8}:[0-9A-F]{2}:[0-9A-F]{2}\.0$")
+            self.assertRegex(labels["UUID"], "^GPU-")
+            self.assertEqual(labels["device"], "nvidia" + labels["gpu"])
+            self.assertIn("H100", labels["modelName"])
+            self.assertTrue(labels["Hostname"])
+            self.assertTrue(labels["DCGM_FI_DRIVER_VERSION"])
+
+    def test_types(self):
+        metadata = {entry["metric"]: entry["type"] for entry in self.api(
+            "/api/v1/targets/metadata", match_target='{job="accelmon"}')}
+        self.assertEqual(metadata["DCGM_FI_DEV_GPU_UTIL"], "gauge")
+        self.assertEqual(metadata["DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL"], "gauge")
+        self.assertEqual(metadata["DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"], self.COUNTER)
+
+    COUNTER = "unknown"  # as OpenMetrics has it
+
+
+class DcgmNamesByProtobuf(DcgmNames):
+    FLAGS = ["--enable-feature=native-histograms"]
+    COUNTER = "counter"
+
+
+class DcgmNamesOfEveryMaker(Scraped):
+    """A dashboard for NVIDIA's exporter shows a mixed fleet."""
+
+    SCENARIO = "mixed"
+    CONFIG = '[exposition]\nvocabularies = ["dcgm"]\n'
+
+    def test_boards_of_every_maker(self):
+        self.assertEqual(self.query("hw_gpu_utilization_ratio"), [], "no other vocabulary")
+        for name in ("DEV_GPU_TEMP", "DEV_POWER_USAGE", "DEV_SM_CLOCK", "DEV_GPU_UTIL", "DEV_FB_USED", "DEV_FB_FREE",
+                     "PROF_GR_ENGINE_ACTIVE", "DEV_TOTAL_ENERGY_CONSUMPTION"):
+            with self.subTest(name=name):
+                answer = self.query("DCGM_FI_" + name)
+                makers = collections.Counter(re.sub(r"[0-9]+$", "", labels["device"]) for labels, _ in answer)
+                self.assertEqual(set(makers), {"nvidia", "amd", "intel"}, answer)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ class AgentImpl : public Agent {
     store_ = std::make_unique<Store>(config_.store.memory);
     if (options_.serve && !config_.store.path.empty()) history_ = DiskStore::open(disk_options());
     pages_.set_gzip(config_.exposition.gzip);
+    pages_.set_options(page_options());
     // The listener comes first: an address in use must not start collectors, and /metrics answers from the beginning.
     // What else is asked for waits until the slots are there.
     const std::lock_guard lock(mutex_);
@@ -431,6 +432,20 @@ class AgentImpl : public Agent {
     return render_landing(ACCELMON_VERSION, hostname_, rows);
   }
 
+  PageOptions page_options() const {
+    const auto& exposition = config_.exposition;
+    const auto speaks = [&](std::string_view name) {
+      return std::find(exposition.vocabularies.begin(), exposition.vocabularies.end(), name) !=
+             exposition.vocabularies.end();
+    };
+    return {.otel = speaks("otel"),
+            .dcgm = speaks("dcgm"),
+            .only = exposition.only,
+            .except = exposition.except,
+            .drop_labels = exposition.drop_labels,
+            .hostname = hostname_};
+  }
+
   void reload_configuration() {
     notify_service_manager("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(clock_.monotonic() / kMicrosecond));
     Result<Config> loaded =
@@ -455,6 +470,7 @@ class AgentImpl : public Agent {
       config_ = std::move(*loaded);
       set_log_level(config_.log_level);
       pages_.set_gzip(config_.exposition.gzip);
+      pages_.set_options(page_options());
       for (auto& slot : slots_) slot->configure(config_, slot_settings());
       if (options_.serve) exporters_.configure(config_, history_.get());
       if (Status status = server_ == nullptr ? Status() : server_->reload_security(); !status.ok()) {

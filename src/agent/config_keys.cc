@@ -1,7 +1,10 @@
 // The table of configuration keys: what there is, within which bounds, and what it means.
+#include <algorithm>
 #include <iterator>
 
 #include "agent/config_table.h"
+#include "base/text.h"
+#include "encode/dcgm.h"
 
 namespace accelmon::config_table {
 namespace {
@@ -78,6 +81,17 @@ const Key kKeys[] = {
      "How long it keeps minimum, mean and maximum of each minute"},
     {"exposition.gzip", Type::boolean, [](Config& c) -> Slot { return &c.exposition.gzip; }, 0, 1, "",
      "Compress pages for clients that accept it. Costs a little CPU for each scrape, saves nine tenths of the bytes"},
+    {"exposition.vocabularies", Type::texts, [](Config& c) -> Slot { return &c.exposition.vocabularies; }, 1, 16, "",
+     "The names under which `/metrics` shows what was read: `\"otel\"` (OpenTelemetry's, [metrics.md](metrics.md)), "
+     "`\"dcgm\"` (those of NVIDIA's dcgm-exporter, for boards of every maker, [dcgm.md](dcgm.md)), or both at once"},
+    {"exposition.only", Type::texts, [](Config& c) -> Slot { return &c.exposition.only; }, 0, 256, "",
+     "The metrics that `/metrics` shows, by their OpenTelemetry names, with `*` for any text. `[]`: all. It holds for "
+     "both vocabularies: a DCGM name is shown where the metric that it is made of is"},
+    {"exposition.except", Type::texts, [](Config& c) -> Slot { return &c.exposition.except; }, 0, 256, "",
+     "Metrics that `/metrics` leaves out, named likewise; it has the last word"},
+    {"exposition.drop_labels", Type::texts, [](Config& c) -> Slot { return &c.exposition.drop_labels; }, 0, 256, "",
+     "Labels that `/metrics` leaves out, by their OpenTelemetry keys (`process.pid`) or their names on the page "
+     "(`process_pid`, `modelName`). Of series that this leaves alike only the first is shown"},
     {"log.level", Type::level, [](Config& c) -> Slot { return &c.log_level; }, 0, 0, "",
      "What is logged on standard error: `error`, `warn`, `info` or `debug`; each includes those before it"},
     {"collectors.nvml.enabled", Type::boolean, [](Config& c) -> Slot { return &c.collectors["nvml"].enabled; }, 0, 1,
@@ -226,6 +240,29 @@ const Key kKeys[] = {
 
 std::span<const Key> keys() {
   return kKeys;
+}
+
+std::optional<std::string> unknown_text(const Key& key, std::string_view text) {
+  std::vector<std::string_view> known;
+  if (key.path == "exposition.vocabularies") {
+    known = {"otel", "dcgm"};
+  } else if (key.path == "exposition.only" || key.path == "exposition.except") {
+    for (const MetricInfo& metric : all_metrics()) known.push_back(metric.name);
+  } else if (key.path == "exposition.drop_labels") {
+    for (const AttributeInfo& attribute : all_attributes()) known.push_back(attribute.key);
+    for (const AttributeInfo& attribute : all_attributes()) known.push_back(prometheus_label(attribute.id));
+    known.insert(known.end(), dcgm_label_names().begin(), dcgm_label_names().end());
+  } else {
+    return {};
+  }
+  const bool pattern = key.path == "exposition.only" || key.path == "exposition.except";
+  if (std::any_of(known.begin(), known.end(),
+                  [&](std::string_view one) { return pattern ? matches(text, one) : text == one; }))
+    return {};
+  if (const auto near = nearest_word(text, known)) return "is unknown; did you mean " + quoted(*near) + "?";
+  if (pattern) return "is the name of no metric; accelmon metrics lists them";
+  if (key.path == "exposition.vocabularies") return "is no vocabulary; write \"otel\" or \"dcgm\"";
+  return "is no label of any metric; accelmon metrics lists them";
 }
 
 }  // namespace accelmon::config_table

@@ -124,8 +124,10 @@ Complaint read_texts(const Key& key, const Written& value, std::vector<std::stri
     if (element.form != Written::Form::text)
       return "holds " + std::string(element.what) + "; " + std::string(wanted(key.type));
     if (Complaint complaint = read_text(key, element, one)) return "holds " + element.shown() + ", which " + *complaint;
+    if (Complaint complaint = unknown_text(key, one)) return "holds " + element.shown() + ", which " + *complaint;
     out.push_back(std::move(one));
   }
+  if (out.size() < key.minimum) return "is empty; " + std::string(wanted(key.type));
   return {};
 }
 
@@ -451,7 +453,7 @@ Status set_config_value(Config& config, std::string_view path, std::string_view 
       value.form = Written::Form::integer;
       value.integer = *number;
     }
-  } else if (key->type == Type::durations) {
+  } else if (key->type == Type::durations || key->type == Type::texts) {
     value.form = Written::Form::list;
     value.what = "a list";
     for (std::string_view rest = text; !rest.empty();) {

@@ -41,6 +41,9 @@ bool is_exporter_name(std::string_view name);
 // Whether some key lies below `path`.
 bool is_section(std::string_view path);
 
+// Why `text` cannot stand in the list of this key: a misspelt metric or label would select nothing, silently.
+std::optional<std::string> unknown_text(const Key& key, std::string_view text);
+
 // A value as it was written, whether in a file or on the command line.
 struct Written {
   enum class Form : uint8_t { text, integer, boolean, list, other } form = Form::other;

@@ -68,6 +68,10 @@ window = "30s"
 memory = "256KiB"
 [exposition]
 gzip = false
+vocabularies = ["otel", "dcgm"]
+only = ["hw.*", "accelmon.gpu.clock.frequency"]
+except = ["hw.voltage"]
+drop_labels = ["process.pid", "process_executable_name", "Hostname"]
 [log]
 level = "debug"
 [collectors.nvml]
@@ -93,6 +97,11 @@ rootfs = "/r"
   EXPECT_EQ(config.smoothing.window, 30 * kSecond);
   EXPECT_EQ(config.store.memory, 256u * 1024);
   EXPECT_FALSE(config.exposition.gzip);
+  using Texts = std::vector<std::string>;
+  EXPECT_EQ(config.exposition.vocabularies, (Texts{"otel", "dcgm"}));
+  EXPECT_EQ(config.exposition.only, (Texts{"hw.*", "accelmon.gpu.clock.frequency"}));
+  EXPECT_EQ(config.exposition.except, Texts{"hw.voltage"});
+  EXPECT_EQ(config.exposition.drop_labels, (Texts{"process.pid", "process_executable_name", "Hostname"}));
   EXPECT_EQ(config.log_level, LogLevel::debug);
   EXPECT_FALSE(config.collectors.at("nvml").enabled);
   const std::map<std::string, std::string, std::less<>> nvml{
@@ -331,6 +340,41 @@ TEST_F(ConfigFile, SaysWhyAFileCannotBeRead) {
   }
 }
 
+TEST(Config, WhatThePageShowsIsCheckedAgainstTheTable) {
+  EXPECT_EQ(good("").exposition.vocabularies, std::vector<std::string>{"otel"});
+  EXPECT_EQ(error_of("exposition.vocabularies = [\"dgcm\"]\n"),
+            "a.toml:1:27: exposition.vocabularies holds \"dgcm\", which is unknown; did you mean \"dcgm\"?");
+  EXPECT_EQ(error_of("exposition.vocabularies = [\"prometheus\"]\n"),
+            "a.toml:1:27: exposition.vocabularies holds \"prometheus\", which is no vocabulary; write \"otel\" or "
+            "\"dcgm\"");
+  EXPECT_EQ(error_of("exposition.vocabularies = []\n"),
+            "a.toml:1:27: exposition.vocabularies is empty; write a list of texts, for example [\"hw.*\", "
+            "\"system.*\"]");
+  EXPECT_EQ(error_of("exposition.vocabularies = \"dcgm\"\n"),
+            "a.toml:1:27: exposition.vocabularies = \"dcgm\" is a text; write a list of texts, for example [\"hw.*\", "
+            "\"system.*\"]");
+  EXPECT_EQ(error_of("exposition.only = [1]\n"),
+            "a.toml:1:19: exposition.only holds an integer; write a list of texts, for example [\"hw.*\", "
+            "\"system.*\"]");
+  EXPECT_EQ(error_of("exposition.only = [\"hw.powr\"]\n"),
+            "a.toml:1:19: exposition.only holds \"hw.powr\", which is unknown; did you mean \"hw.power\"?");
+  EXPECT_EQ(
+      error_of("exposition.except = [\"nothing.*\"]\n"),
+      "a.toml:1:21: exposition.except holds \"nothing.*\", which is the name of no metric; accelmon metrics lists "
+      "them");
+  EXPECT_EQ(error_of("exposition.drop_labels = [\"modelname\"]\n"),
+            "a.toml:1:26: exposition.drop_labels holds \"modelname\", which is unknown; did you mean \"modelName\"?");
+  EXPECT_NE(error_of("exposition.only = [" +
+                     [] {
+                       std::string many;
+                       for (int i = 0; i < 65; ++i) many += "\"hw.*\",";
+                       return many;
+                     }() +
+                     "]\n")
+                .find("has 65 elements; the most is 64"),
+            std::string::npos);
+}
+
 TEST(ConfigValue, TheCommandLineGetsTheSameWords) {
   Config config = default_config();
   EXPECT_TRUE(set_config_value(config, "poll.interval", "30s").ok());
@@ -345,6 +389,10 @@ TEST(ConfigValue, TheCommandLineGetsTheSameWords) {
   EXPECT_EQ(config.listen.max_connections, 9u);
   EXPECT_TRUE(set_config_value(config, "exposition.gzip", "false").ok());
   EXPECT_FALSE(config.exposition.gzip);
+  EXPECT_TRUE(set_config_value(config, "exposition.vocabularies", "otel, dcgm").ok());
+  EXPECT_EQ(config.exposition.vocabularies, (std::vector<std::string>{"otel", "dcgm"}));
+  EXPECT_FALSE(set_config_value(config, "exposition.vocabularies", "otel, x").ok());
+  EXPECT_EQ(config.exposition.vocabularies.size(), 2u);
   EXPECT_TRUE(set_config_value(config, "collectors.nvml.library", "x.so").ok());
   EXPECT_EQ(config.collectors.at("nvml").options.at("library"), "x.so");
   EXPECT_TRUE(set_config_value(config, "collectors.nvml.library", "").ok());

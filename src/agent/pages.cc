@@ -53,6 +53,13 @@ HttpResponse Pages::handle(const HttpRequest& request) {
   return HttpResponse::text(404, "no such page; see / for those that exist\n");
 }
 
+void Pages::set_options(PageOptions options) {
+  const std::lock_guard lock(options_mutex_);
+  if (options == options_) return;
+  options_ = std::move(options);
+  options_changed_.store(true, std::memory_order_release);
+}
+
 std::shared_ptr<Pages::Page> Pages::writable(std::shared_ptr<Page>& current) {
   // Responses and this cache are the only owners and live in this thread, so a count of one means that nobody reads.
   if (current == nullptr || current.use_count() != 1) current = std::make_shared<Page>();
@@ -65,6 +72,11 @@ HttpResponse Pages::metrics(const HttpRequest& request) {
   const bool compress = gzip_.load(std::memory_order_relaxed) && accepts_gzip(request.accept_encoding);
   const Recycled<Snapshot> snapshot = source_.snapshot();
   if (!snapshot) return HttpResponse::text(503, "no data yet\n");
+  if (options_changed_.exchange(false, std::memory_order_acquire)) {
+    const std::lock_guard lock(options_mutex_);
+    exposition_ = Exposition(options_);
+    pages_ = {};
+  }
 
   // X-Prometheus-Scrape-Timeout-Seconds needs no timer: nothing here waits, and rendering takes microseconds.
   std::shared_ptr<Page>& current = pages_[which];

@@ -2,13 +2,14 @@
 //
 // A page of metrics is rendered once per snapshot and format, on the first scrape of it, plain and (when asked for)
 // compressed, and kept for further scrapers; agents that nobody scrapes render nothing.
-// Threads: handle() runs in the HTTP server's thread; counters() may be called from any.
+// Threads: handle() runs in the HTTP server's thread; the others may be called from any.
 #pragma once
 
 #include <array>
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "encode/exposition.h"
@@ -44,7 +45,9 @@ class Pages {
 
   HttpResponse handle(const HttpRequest& request);
   const PageCounters& counters() const { return counters_; }
+  // From any thread; they hold from the next page on.
   void set_gzip(bool on) { gzip_.store(on, std::memory_order_relaxed); }
+  void set_options(PageOptions options);
 
  private:
   struct Page {
@@ -59,6 +62,9 @@ class Pages {
 
   PageSource source_;
   std::atomic<bool> gzip_{true};
+  std::mutex options_mutex_;
+  PageOptions options_;
+  std::atomic<bool> options_changed_{false};
   Exposition exposition_;
   GzipEncoder gzip_encoder_;
   std::array<std::shared_ptr<Page>, kExpositionFormats> pages_;

@@ -102,6 +102,16 @@ TEST_F(PagesTest, APageInFlightSurvivesManyRenderings) {
   EXPECT_NE(inflated(held.body).find("system_uptime_seconds 5\n"), std::string::npos);
 }
 
+TEST_F(PagesTest, NewOptionsHoldFromTheNextPage) {
+  const HttpResponse before = get("/metrics");
+  EXPECT_NE(std::string(before.body).find("system_uptime_seconds"), std::string::npos);
+  pages_.set_options({.except = {"system.*"}});
+  EXPECT_EQ(get("/metrics").body, "") << "of the same snapshot";
+  EXPECT_NE(std::string(before.body).find("system_uptime_seconds 5"), std::string::npos) << "in flight";
+  pages_.set_options({});
+  EXPECT_EQ(get("/metrics").body, before.body);
+}
+
 TEST_F(PagesTest, FormatAndEncodingAreNegotiated) {
   const HttpResponse text = get("/metrics", "", "gzip;q=0");
   EXPECT_TRUE(text.content_encoding.empty());

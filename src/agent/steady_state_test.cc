@@ -52,7 +52,7 @@ TEST(SteadyState, AThousandCyclesFromPollToPageAllocateNothing) {
   Recycler<Frame> frames;
   Recycler<Snapshot> snapshots;
   Exposition text;
-  Exposition openmetrics;
+  Exposition openmetrics({.dcgm = true, .hostname = "node-1"});
   GzipEncoder gzip;
   std::string bytes, page, compressed;
   MessageReader reader;
