@@ -81,7 +81,7 @@ struct IntelTile {
   Wave memory_read, memory_write;   // bytes/s
   std::optional<Wave> gpu_temperature, memory_temperature;
   std::optional<double> gpu_temperature_most, memory_temperature_most;  // what the driver tells as the limit
-  std::optional<Wave> power;  // of the tile alone
+  std::optional<Wave> power;                                            // of the tile alone
   std::vector<IntelRas> ras;
   std::vector<IntelFabricPort> ports;
 };

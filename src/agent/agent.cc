@@ -120,13 +120,12 @@ class AgentImpl : public Agent {
     }
     notify_service_manager("STOPPING=1");
     stop_collectors();
-    // The status document reads both, until the server is gone.
-    const std::lock_guard lock(mutex_);
-    exporters_.stop();
     api_.stop();
     std::unique_ptr<DiskStore> history;
     {
+      // The status document reads both, until the server is gone.
       const std::lock_guard lock(mutex_);
+      exporters_.stop();
       history = std::move(history_);
     }
     history.reset();  // writes what waits

@@ -1,8 +1,8 @@
 // The readings of one device and its parts, and the series that show them.
 //
-// A collector's sources fill cells; series show cells; some cells are made of others (the sum over a GPU's tiles, the distance to a limit). What
-// stands here is the bookkeeping between them, which does not depend on how a source reads. Base class of a device.
-// Threads: the collector's. Cost of compute() and publish(): arithmetic; nothing is allocated.
+// A collector's sources fill cells; series show cells; some cells are made of others (the sum over a GPU's tiles, the
+// distance to a limit). What stands here is the bookkeeping between them, which does not depend on how a source reads.
+// Base class of a device. Threads: the collector's. Cost of compute() and publish(): arithmetic; nothing is allocated.
 #pragma once
 
 #include <cstdint>

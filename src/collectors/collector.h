@@ -63,9 +63,9 @@ class Collector {
   virtual Result<Catalog> discover() = 0;
 
   // Reads the series of the due tiers into `frame` (laid out by the last discovered catalog); leaves the others as they
-  // are, but for those that it knows to be gone: a device that is lost has no readings of any tier. Appends what happened since the last poll to `events`. Sets values and states only: times are the caller's,
-  // but for a collector that leaves out a turn of a tier that is due: it takes the tier's bit out of `fresh` and puts
-  // its `read_at` back.
+  // are, but for those that it knows to be gone: a device that is lost has no readings of any tier. Appends what
+  // happened since the last poll to `events`. Sets values and states only: times are the caller's, but for a collector
+  // that leaves out a turn of a tier that is due: it takes the tier's bit out of `fresh` and puts its `read_at` back.
   virtual PollResult poll(const PollRequest& request, Frame& frame, std::vector<Event>& events) = 0;
 
   // A descriptor that can be read when there is something to poll for before the next turn; -1: none. Valid from a

@@ -19,23 +19,59 @@ namespace accelmon {
 namespace {
 
 // Every function that is used, by its own name. One list, so that none is forgotten at loading.
-#define ACCELMON_OPENSSL(X)                                                                                          \
-  X(TLS_server_method)                                                                                               \
-  X(SSL_CTX_new)                                                                                                     \
-  X(SSL_CTX_free)                                                                                                    \
-  X(SSL_CTX_ctrl) X(SSL_CTX_set_options) X(SSL_CTX_set_cipher_list) X(SSL_CTX_set_num_tickets)                       \
-      X(SSL_CTX_use_certificate) X(SSL_CTX_use_PrivateKey) X(SSL_CTX_check_private_key) X(SSL_CTX_set_verify)        \
-          X(SSL_CTX_set_cert_verify_callback) X(SSL_CTX_get_cert_store) X(SSL_CTX_add_client_CA)                     \
-              X(SSL_CTX_set_alpn_select_cb) X(SSL_new) X(SSL_free) X(SSL_set_fd) X(SSL_set_accept_state)             \
-                  X(SSL_do_handshake) X(SSL_read_ex) X(SSL_write_ex) X(SSL_get_error) X(SSL_shutdown) X(SSL_pending) \
-                      X(SSL_get_verify_result) X(BIO_new_mem_buf) X(BIO_free) X(PEM_read_bio_X509)                   \
-                          X(PEM_read_bio_PrivateKey) X(X509_free) X(X509_get0_notAfter) X(ASN1_TIME_diff)            \
-                              X(EVP_PKEY_free) X(X509_STORE_add_cert) X(X509_STORE_set_flags) X(X509_verify_cert)    \
-                                  X(X509_STORE_CTX_get0_cert) X(X509_STORE_CTX_set_error)                            \
-                                      X(X509_verify_cert_error_string) X(X509_get_ext_d2i) X(GENERAL_NAMES_free)     \
-                                          X(OPENSSL_sk_num) X(OPENSSL_sk_value) X(ASN1_STRING_get0_data)             \
-                                              X(ASN1_STRING_length) X(ERR_peek_error) X(ERR_peek_last_error)         \
-                                                  X(ERR_clear_error) X(ERR_reason_error_string)
+// clang-format off
+#define ACCELMON_OPENSSL(X) \
+  X(TLS_server_method) \
+  X(SSL_CTX_new) \
+  X(SSL_CTX_free) \
+  X(SSL_CTX_ctrl) \
+  X(SSL_CTX_set_options) \
+  X(SSL_CTX_set_cipher_list) \
+  X(SSL_CTX_set_num_tickets) \
+  X(SSL_CTX_use_certificate) \
+  X(SSL_CTX_use_PrivateKey) \
+  X(SSL_CTX_check_private_key) \
+  X(SSL_CTX_set_verify) \
+  X(SSL_CTX_set_cert_verify_callback) \
+  X(SSL_CTX_get_cert_store) \
+  X(SSL_CTX_add_client_CA) \
+  X(SSL_CTX_set_alpn_select_cb) \
+  X(SSL_new) \
+  X(SSL_free) \
+  X(SSL_set_fd) \
+  X(SSL_set_accept_state) \
+  X(SSL_do_handshake) \
+  X(SSL_read_ex) \
+  X(SSL_write_ex) \
+  X(SSL_get_error) \
+  X(SSL_shutdown) \
+  X(SSL_pending) \
+  X(SSL_get_verify_result) \
+  X(BIO_new_mem_buf) \
+  X(BIO_free) \
+  X(PEM_read_bio_X509) \
+  X(PEM_read_bio_PrivateKey) \
+  X(X509_free) \
+  X(X509_get0_notAfter) \
+  X(ASN1_TIME_diff) \
+  X(EVP_PKEY_free) \
+  X(X509_STORE_add_cert) \
+  X(X509_STORE_set_flags) \
+  X(X509_verify_cert) \
+  X(X509_STORE_CTX_get0_cert) \
+  X(X509_STORE_CTX_set_error) \
+  X(X509_verify_cert_error_string) \
+  X(X509_get_ext_d2i) \
+  X(GENERAL_NAMES_free) \
+  X(OPENSSL_sk_num) \
+  X(OPENSSL_sk_value) \
+  X(ASN1_STRING_get0_data) \
+  X(ASN1_STRING_length) \
+  X(ERR_peek_error) \
+  X(ERR_peek_last_error) \
+  X(ERR_clear_error) \
+  X(ERR_reason_error_string)
+// clang-format on
 
 struct Library {
   DynamicLibrary file;

@@ -36,8 +36,8 @@ class Gate {
   // been read before the pipeline saw it.
   void take_unknown(Tier tier, const Frame& raw, const Reading& reading, Samples& samples);
 
-  // A tier that was not read in this poll: what the collector knows to be gone all the same (the device is lost) is gone
-  // now, and not when the tier's turn comes.
+  // A tier that was not read in this poll: what the collector knows to be gone all the same (the device is lost) is
+  // gone now, and not when the tier's turn comes.
   void take_absences(Tier tier, const Frame& raw, Samples& samples) const;
 
   const std::vector<std::pair<MetricId, uint64_t>>& implausible() const { return implausible_; }
