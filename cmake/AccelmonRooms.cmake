@@ -27,6 +27,17 @@ if(ACCELMON_SANITIZE)
   if(ACCELMON_SANITIZE MATCHES "undefined")
     target_compile_options(accelmon_flags INTERFACE -fno-sanitize-recover=undefined)
   endif()
+  if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    # The vendors' functions are called by declarations of our own: an enum there may be an unsigned here.
+    target_compile_options(accelmon_flags INTERFACE -fno-sanitize=function)
+    if(ACCELMON_SANITIZE MATCHES "address")
+      # As a library of its own, as GCC's is: the simulated kernel is preloaded into programs that have none.
+      execute_process(COMMAND ${CMAKE_CXX_COMPILER} -print-file-name=libclang_rt.asan-x86_64.so
+                      OUTPUT_VARIABLE asan_runtime OUTPUT_STRIP_TRAILING_WHITESPACE)
+      get_filename_component(asan_folder ${asan_runtime} DIRECTORY)
+      target_link_options(accelmon_flags INTERFACE -shared-libasan -Wl,-rpath,${asan_folder})
+    endif()
+  endif()
 endif()
 if(ACCELMON_FUZZ)
   target_compile_options(accelmon_flags INTERFACE -fsanitize=fuzzer-no-link)

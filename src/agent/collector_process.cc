@@ -22,6 +22,7 @@
 #include "agent/protocol.h"
 #include "agent/registry.h"
 #include "base/fd.h"
+#include "base/instrumented.h"
 #include "base/log.h"
 
 namespace accelmon {
@@ -256,7 +257,7 @@ int run_collector_process(const std::string& name) {
   ::mallopt(M_ARENA_MAX, 1);
   // A library that leaks ends this process, not the host: its memory is bounded, and should the host run out of it all
   // the same, this goes before a model server does.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#ifndef ACCELMON_INSTRUMENTED
   const rlimit memory{kMemoryLimit, kMemoryLimit};
   ::setrlimit(RLIMIT_DATA, &memory);
 #endif

@@ -12,15 +12,8 @@
 #include <system_error>
 
 #include "base/fd.h"
+#include "base/instrumented.h"
 #include "base/text.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define ACCELMON_ADDRESS_SANITIZER
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ACCELMON_ADDRESS_SANITIZER
-#endif
-#endif
 
 namespace accelmon {
 namespace {

@@ -26,7 +26,9 @@ CryptR* crypt_function() {
       if (!file) continue;
       CryptR* const found = file->symbol<CryptR>("crypt_r");
       if (found == nullptr) continue;
-      new DynamicLibrary(std::move(*file));  // kept for good  NOLINT(cppcoreguidelines-owning-memory)
+      // Kept for good.
+      static const auto* const kept = new DynamicLibrary(std::move(*file));  // NOLINT(cppcoreguidelines-owning-memory)
+      static_cast<void>(kept);
       return found;
     }
     return nullptr;

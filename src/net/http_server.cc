@@ -4,6 +4,7 @@
 #define BOOST_ASIO_DISABLE_FENCED_BLOCK
 
 #include "net/http_server.h"
+#include "base/instrumented.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -38,13 +39,6 @@ using boost::system::error_code;
 using SteadyClock = std::chrono::steady_clock;
 using asio::posix::stream_descriptor;
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define ACCELMON_INSTRUMENTED
-#endif
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define ACCELMON_INSTRUMENTED
-#endif
 #ifdef ACCELMON_INSTRUMENTED
 constexpr size_t kStackBytes = 2u << 20;  // instrumented frames are several times larger
 #else

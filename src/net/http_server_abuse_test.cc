@@ -8,6 +8,7 @@
 #include <list>
 #include <thread>
 
+#include "base/instrumented.h"
 #include "base/log.h"
 #include "net/http_server.h"
 #include "net/raw_client_for_test.h"
@@ -185,7 +186,7 @@ TEST(HttpServerAbuse, FiftyClientsAtOnce) {
 }
 
 TEST(HttpServerAbuse, RunningOutOfDescriptorsIsSurvived) {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef ACCELMON_ADDRESS_SANITIZER
   GTEST_SKIP() << "the sanitizers look at memory through descriptors of their own";
 #endif
   int quiet[2] = {-1, -1};

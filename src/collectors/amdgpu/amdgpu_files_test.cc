@@ -8,8 +8,9 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/instrumented.h"
 #include "collectors/amdgpu/amdgpu_collector.h"
-#if !defined(__SANITIZE_ADDRESS__)
+#ifndef ACCELMON_ADDRESS_SANITIZER
 #include "base/counted_new_for_test.h"
 #endif
 
@@ -138,7 +139,7 @@ TEST_F(StillTree, AFileThatIsMissingIsAnAbsenceWithItsReason) {
 }
 
 TEST_F(StillTree, APollAllocatesNothing) {
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef ACCELMON_ADDRESS_SANITIZER
   GTEST_SKIP() << "the sanitizer counts for itself";
 #else
   lay_out("mi300x-cpx");
