@@ -24,12 +24,13 @@
 #include "base/fd.h"
 #include "base/instrumented.h"
 #include "base/log.h"
+#include "base/memory.h"
 
 namespace accelmon {
 namespace {
 
 constexpr Nanos kWakeGap = 200 * kMillisecond;  // between polls that the source asks for
-constexpr rlim_t kMemoryLimit = rlim_t{1} << 30;
+[[maybe_unused]] constexpr rlim_t kMemoryLimit = rlim_t{1} << 30;
 
 // Sends all of `bytes` and empties it. False when the agent is gone.
 bool send_all(int fd, std::string& bytes) {
@@ -213,7 +214,7 @@ class Runner {
     if (first_of_catalog) {
       // What discovery and its message took goes back to the system.
       out_.shrink_to_fit();
-      ::malloc_trim(0);
+      release_unused_memory();
     }
     return true;
   }

@@ -288,6 +288,14 @@ Result<Config> load_config(const std::string& path) {
   return parse_config(text, path);
 }
 
+std::vector<std::string_view> collector_keys(std::string_view option) {
+  std::vector<std::string_view> found;
+  for (const Key& key : keys())
+    if (key.path.starts_with("collectors.") && key.path.substr(key.path.rfind('.') + 1) == option)
+      found.push_back(key.path);
+  return found;
+}
+
 std::string default_history_path() {
   const std::string state = directory_of("STATE_DIRECTORY");
   return state.empty() ? state : state + "/history.db";

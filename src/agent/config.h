@@ -83,6 +83,9 @@ Result<Config> load_config(const std::string& path);
 // error begins with the quoted value; name the option before it. An interval beyond the slower tiers raises them.
 Status set_config_value(Config& config, std::string_view key, std::string_view value);
 
+// The keys of all collectors that have the option: "collectors.nvml.sysfs", "collectors.host.sysfs", ...
+std::vector<std::string_view> collector_keys(std::string_view option);
+
 // Where the local socket lies by default: $RUNTIME_DIRECTORY/accelmon.sock (systemd), /run/accelmon/accelmon.sock for
 // root, $XDG_RUNTIME_DIR/accelmon.sock, else /tmp/accelmon-UID.sock.
 std::string default_socket_path();

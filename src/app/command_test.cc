@@ -8,6 +8,7 @@
 
 #include "app/command.h"
 #include "app/simulate.h"
+#include "app/source.h"
 #include "app/vocabulary.h"
 
 namespace accelmon {
@@ -142,6 +143,21 @@ TEST_F(Scenarios, NamesAndFiles) {
   EXPECT_EQ(environment, expected);
 }
 
+TEST(Settings, TheHostsFilesAreTheSameForEveryCollector) {
+  const Result<Arguments> arguments = parse("serve", {"--sysfs-root", "/host/sys", "--procfs-root", "/host/proc"});
+  ASSERT_TRUE(arguments);
+  int code = 0;
+  const Result<Settings> settings = read_settings(*arguments, code);
+  ASSERT_TRUE(settings) << settings.error().message();
+  for (const char* name : {"nvml", "nvidia_smi", "level_zero", "intel_kernel", "amdgpu", "presence", "sensors", "host"})
+    EXPECT_EQ(settings->config.collectors.at(name).options.at("sysfs"), "/host/sys") << name;
+  for (const char* name : {"nvml", "level_zero", "intel_kernel", "amdgpu", "kernel_log", "host"})
+    EXPECT_EQ(settings->config.collectors.at(name).options.at("procfs"), "/host/proc") << name;
+  Config reloaded = default_config();
+  settings->overrides(reloaded);
+  EXPECT_EQ(reloaded.collectors.at("amdgpu").options.at("sysfs"), "/host/sys");
+}
+
 TEST_F(Scenarios, TheKernelsFilesAreWrittenAndGoWithTheirLastOwner) {
   const std::filesystem::path program = root_ / "lib/accelmon/simulator/lay-out-tree";
   std::ofstream(program) << "#!/bin/sh\nmkdir \"$2/sys\" && echo \"$1\" > \"$2/sys/scenario\"\n";
@@ -158,6 +174,7 @@ TEST_F(Scenarios, TheKernelsFilesAreWrittenAndGoWithTheirLastOwner) {
   EXPECT_EQ(config.collectors["amdgpu"].options["sysfs"], folder + "/sys");
   EXPECT_EQ(config.collectors["amdgpu"].options["procfs"], folder + "/proc");
   EXPECT_EQ(config.collectors["amdgpu"].options["devfs"], folder + "/dev");
+  EXPECT_EQ(config.collectors["nvidia_smi"].options["sysfs"], folder + "/sys");
   EXPECT_TRUE(config.collectors["host"].options.empty());
   EXPECT_EQ(config.collectors.count("presence"), 0u);
   const auto environment = simulation->environment(77);

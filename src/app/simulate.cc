@@ -107,6 +107,7 @@ void Simulation::apply(Config& config) const {
     for (const char* part : {"sys", "proc", "dev"})
       found->second.options[std::string(part) + "fs"] = root->path() + "/" + part;
   }
+  config.collectors["nvidia_smi"].options["sysfs"] = root->path() + "/sys";
 }
 
 std::vector<CollectorVariable> Simulation::environment(Nanos now) const {

@@ -22,11 +22,11 @@ constexpr std::pair<std::string_view, std::string_view> kOverrides[] = {
     {"--socket", "listen.socket"},
     {"--interval", "poll.interval"},
     {"--log-level", "log.level"},
-    {"--sysfs-root", "collectors.nvml.sysfs"},
-    {"--sysfs-root", "collectors.host.sysfs"},
-    {"--procfs-root", "collectors.nvml.procfs"},
-    {"--procfs-root", "collectors.host.procfs"},
 };
+
+// And which say it for every collector that reads such files.
+constexpr std::pair<std::string_view, std::string_view> kRoots[] = {{"--sysfs-root", "sysfs"},
+                                                                    {"--procfs-root", "procfs"}};
 
 // Paths on the command line may be relative; the collectors run elsewhere.
 std::string absolute(const std::string& path) {
@@ -63,7 +63,10 @@ Result<Settings> read_settings(const Arguments& arguments, int& code) {
 
   code = kWrongUse;
   std::vector<std::pair<std::string, std::string>> values;
-  for (const auto& [option, key] : kOverrides) {
+  std::vector<std::pair<std::string_view, std::string_view>> overrides(std::begin(kOverrides), std::end(kOverrides));
+  for (const auto& [option, root] : kRoots)
+    for (const std::string_view key : collector_keys(root)) overrides.emplace_back(option, key);
+  for (const auto& [option, key] : overrides) {
     if (!arguments.has(option)) continue;
     std::string value = arguments.value(option);
     if (is_path(option)) value = absolute(value);

@@ -154,6 +154,13 @@ bool is_pci_address(std::string_view text) {
   return true;
 }
 
+bool pci_bus_lacks(const std::string& sysfs, unsigned vendor) {
+  const PciListing listing = list_accelerators(sysfs);
+  return listing.error == 0 && listing.unreadable.empty() &&
+         std::none_of(listing.functions.begin(), listing.functions.end(),
+                      [vendor](const PciFunction& function) { return function.vendor == vendor; });
+}
+
 std::string_view pci_vendor(unsigned vendor) {
   const Maker* const maker = maker_of(vendor);
   return maker == nullptr ? std::string_view() : maker->name;

@@ -33,6 +33,9 @@ struct PciListing {
 };
 PciListing list_accelerators(const std::string& sysfs);
 
+// The bus can be seen below `sysfs`, and no accelerator of that vendor is on it: advice about drivers helps nobody.
+bool pci_bus_lacks(const std::string& sysfs, unsigned vendor);
+
 // "nvidia", "amd", "intel", "habana", ...; empty: it makes no accelerators that are known here.
 std::string_view pci_vendor(unsigned vendor);
 // The product's name, "Intel Arc Pro B60"; where it is not known "8086:e211".

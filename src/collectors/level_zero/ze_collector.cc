@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "collectors/level_zero/ze_device.h"
 #include "collectors/level_zero/ze_rights.h"
+#include "collectors/pci_bus.h"
 
 namespace accelmon {
 namespace {
@@ -14,6 +15,7 @@ namespace {
 using namespace level_zero;
 
 constexpr size_t kMostGpus = 64;
+constexpr unsigned kIntel = 0x8086;  // PCI's number of the vendor
 
 template <size_t N>
 std::string text_of(const char (&text)[N]) {
@@ -70,6 +72,7 @@ Status LevelZeroCollector::open() {
   auto opened = Library::open(context_.option("library", ""), context_.calls);
   if (!opened) {
     if (opened.error().code() != Code::absent) return opened.error();
+    if (pci_bus_lacks(sysfs_, kIntel)) return {Code::absent, "no Intel GPU is on the PCI bus"};
     return Status(Code::absent,
                   opened.error().message() +
                       ": Intel GPUs are read through Level Zero only where its loader and Intel's driver "
@@ -82,6 +85,7 @@ Status LevelZeroCollector::open() {
   library_.reset();
   switch (code) {
     case kUninitialized:
+      if (pci_bus_lacks(sysfs_, kIntel)) return {Code::absent, "no Intel GPU is on the PCI bus"};
       return Status(Code::absent, "Level Zero (" + path +
                                       ") finds no driver with a device: install Intel's (intel-level-zero-gpu or "
                                       "libze-intel-gpu1), and see that this user may open /dev/dri/renderD*");

@@ -145,6 +145,22 @@ TEST_F(SimulatedLevelZero, IsAbsentWithoutDevices) {
   });
 }
 
+TEST_F(SimulatedLevelZero, AdvisesNothingWhereNoIntelGpuIs) {
+  sysfs = procfs_ + "/sys";
+  std::filesystem::create_directories(sysfs + "/bus/pci/devices");
+  write_text(kIntelHead);
+  in_child([&] {
+    ASSERT_FALSE(discover());
+    EXPECT_EQ(error.code(), Code::absent);
+    EXPECT_EQ(error.message(), "no Intel GPU is on the PCI bus");
+  });
+  loader = "libno_such_loader.so.1";
+  in_child([&] {
+    ASSERT_FALSE(discover());
+    EXPECT_EQ(error.message(), "no Intel GPU is on the PCI bus");
+  });
+}
+
 TEST_F(SimulatedLevelZero, IsAbsentWithoutALoader) {
   loader = "libno_such_loader.so.1";
   write_text(kIntelHead);

@@ -29,8 +29,8 @@ namespace accelmon {
 class SimulatedLevelZero : public testing::Test {
  protected:
   SimulatedLevelZero()
-      : path_(testing::TempDir() + "accelmon_ze_" + std::to_string(::getpid()) + ".toml"),
-        procfs_(testing::TempDir() + "accelmon_ze_proc_" + std::to_string(::getpid())) {
+      : procfs_(testing::TempDir() + "accelmon_ze_proc_" + std::to_string(::getpid())),
+        path_(testing::TempDir() + "accelmon_ze_" + std::to_string(::getpid()) + ".toml") {
     set_rights(~0ull, 0);
   }
   ~SimulatedLevelZero() override {
@@ -108,9 +108,7 @@ class SimulatedLevelZero : public testing::Test {
     collector.reset();
     calls = std::make_unique<CallMeter>(real_clock(), heartbeat);
     collector = make_level_zero_collector(
-        {*calls,
-         real_clock(),
-         {{"library", loader}, {"procfs", procfs_}, {"own_procfs", procfs_}, {"sysfs", "/nonexistent"}}});
+        {*calls, real_clock(), {{"library", loader}, {"procfs", procfs_}, {"own_procfs", procfs_}, {"sysfs", sysfs}}});
   }
   bool discover() {
     auto found = collector->discover();
@@ -183,6 +181,7 @@ class SimulatedLevelZero : public testing::Test {
     return n;
   }
 
+  std::string sysfs = "/nonexistent";
   std::string loader;   // empty: the installed one
   std::string drivers;  // empty: the simulated one
   std::unique_ptr<CallMeter> calls;
@@ -192,9 +191,10 @@ class SimulatedLevelZero : public testing::Test {
   std::vector<Event> events;
   Status error;
 
+  std::string procfs_;
+
  private:
   std::string path_;
-  std::string procfs_;
 };
 
 inline const std::string kIntelHead = "[scenario]\nname = \"test\"\n";

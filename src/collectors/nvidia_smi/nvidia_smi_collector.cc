@@ -8,6 +8,7 @@
 #include "collectors/nvidia_smi/child_process.h"
 #include "collectors/nvidia_smi/smi_fields.h"
 #include "collectors/nvidia_smi/smi_table.h"
+#include "collectors/pci_bus.h"
 
 namespace accelmon {
 namespace nvidia_smi {
@@ -17,6 +18,7 @@ constexpr const char* kLibraries[] = {
     "libnvidia-ml.so.1", "/usr/lib64/libnvidia-ml.so.1", "/run/nvidia/driver/usr/lib64/libnvidia-ml.so.1",
     "/usr/local/nvidia/lib64/libnvidia-ml.so.1", "/usr/lib/wsl/lib/libnvidia-ml.so.1"};
 // nvidia-smi names one unknown field at a time.
+constexpr unsigned kNvidia = 0x10de;  // PCI's number of the vendor
 constexpr int kMostRetries = 64;
 // Its exit codes that say that the driver is not there.
 constexpr int kNoDriver = 9, kNoLibrary = 12;
@@ -62,6 +64,8 @@ class NvidiaSmiCollector : public Collector {
                   "NVML is there; not needed: the nvml collector reads these GPUs at a hundredth of the cost");
     const std::string name = context_.option("program", "nvidia-smi");
     program_ = find_program(name);
+    if (program_.empty() && pci_bus_lacks(context_.option("sysfs", "/sys"), kNvidia))
+      return fail(Code::absent, "no NVIDIA device is on the PCI bus");
     if (program_.empty())
       return fail(Code::absent, "neither NVML nor the program " + printable(name, 100) +
                                     " is there: no NVIDIA driver, or a container without it");

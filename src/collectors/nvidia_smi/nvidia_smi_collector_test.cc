@@ -129,10 +129,21 @@ TEST_F(NvidiaSmi, IsNotNeededWhereNvmlLoads) {
 }
 
 TEST_F(NvidiaSmi, NoProgram) {
-  const Result<Catalog> found = discover();
+  options["sysfs"] = root.string();
+  const fs::path gpu = root / "bus/pci/devices/0000:4d:00.0";
+  fs::create_directories(gpu);
+  std::ofstream(gpu / "vendor") << "0x10de\n";
+  std::ofstream(gpu / "device") << "0x2330\n";
+  std::ofstream(gpu / "class") << "0x030200\n";
+  Result<Catalog> found = discover();
   ASSERT_FALSE(found);
   EXPECT_EQ(found.error().code(), Code::absent);
   EXPECT_THAT(found.error().message(), HasSubstr("neither NVML nor the program"));
+  // Without such a device there is nothing to advise.
+  fs::remove_all(gpu);
+  found = discover();
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.error().message(), "no NVIDIA device is on the PCI bus");
 }
 
 TEST_F(NvidiaSmi, UnknownFieldsAreAskedUnderTheirOlderNameOrLeftOut) {
