@@ -4,7 +4,7 @@
 The mixed machine (three makers' boards, simulated) is polled ten times a second and scraped once a second, in each
 format, compressed and not. Memory and descriptors of every process are noted all the while. Judged at the end:
 
-  - private memory of a process: the median of the last quarter against that of the second quarter (by then buffers
+  - memory that a process has written (not files it maps): the median of the last quarter against that of the second quarter (by then buffers
     have grown and the history is full) may be 256 KiB more, or 1 KiB a minute;
   - descriptors of a process: no more at the end than after the start;
   - no process was started again, none is left over;
@@ -33,7 +33,7 @@ def private_kib(pid):
     try:
         with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
             for line in file:
-                if line.startswith(("Private_Clean:", "Private_Dirty:")):
+                if line.startswith("Private_Dirty:"):  # clean pages are files', and come and go
                     total += int(line.split()[1])
     except OSError:
         return None

@@ -25,6 +25,7 @@
 #include "agent/self_metrics.h"
 #include "agent/service_manager.h"
 #include "agent/status_document.h"
+#include "base/memory.h"
 #include "base/text.h"
 #include "store/store.h"
 
@@ -115,7 +116,7 @@ class AgentImpl : public Agent {
       if (first && (all_reported(1) || now >= deadline)) {
         first = false;
         on_first_report();
-        ::malloc_trim(0);
+        release_unused_memory();
       }
     }
     notify_service_manager("STOPPING=1");
@@ -279,7 +280,7 @@ class AgentImpl : public Agent {
     // What reading and planning a catalog took goes back to the system, once things have settled.
     if (trim_at_ != 0 && clock_.monotonic() >= trim_at_) {
       trim_at_ = 0;
-      ::malloc_trim(0);
+      release_unused_memory();
     }
   }
 
