@@ -300,6 +300,22 @@ tls_server_config:
             self.assertEqual(self.curl("/metrics", *version.split())[1], 0)
         self.assertIn("a client's TLS handshake failed", self.agent.log())
 
+    def test_the_page_tells_of_handshakes_and_of_the_certificates_end(self):
+        end = subprocess.run(["openssl", "x509", "-noout", "-enddate", "-in", self.keys.path("server.pem")],
+                             capture_output=True, timeout=PATIENCE, text=True, check=True).stdout.strip()
+        end = ssl.cert_time_to_seconds(end.removeprefix("notAfter="))
+
+        def value(name):
+            _, status, page = self.curl("/metrics", *self.client("client"))
+            self.assertEqual(status, 200)
+            found = [line.split()[1] for line in page.splitlines() if line.startswith(name + " ")]
+            return float(found[0]) if found else None
+
+        self.assertAlmostEqual(value("accelmon_agent_tls_certificate_expiry_timestamp_seconds"), end, delta=2)
+        before = value("accelmon_agent_tls_handshake_failures_total")
+        self.assertEqual(self.curl("/metrics")[1], 0)
+        wait_for("the failure on the page", lambda: value("accelmon_agent_tls_handshake_failures_total") > before)
+
     def test_the_clients_authority_is_named(self):
         said = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{self.agent.port}"], input=b"",
                               capture_output=True, timeout=PATIENCE, check=False).stdout

@@ -299,6 +299,8 @@ class AgentImpl : public Agent {
       inputs.requests_client_error = http.client_error;
       inputs.requests_server_error = http.server_error;
       inputs.connections = http.open;
+      inputs.certificate_expires_at = http.certificate_expires_at;
+      inputs.handshakes_failed = http.handshakes_failed;
     }
     inputs.store_bytes = store_->bytes();
     inputs.store_limit = store_->limit();

@@ -44,6 +44,7 @@ SelfMetrics::SelfMetrics(const Clock& clock, std::string version, std::string re
 
 bool SelfMetrics::changed(const std::vector<std::unique_ptr<CollectorSlot>>& slots, const SelfInputs& inputs) const {
   if (catalog_ == nullptr || slots_.size() != slots.size()) return true;
+  if (tls_.has_value() != (inputs.certificate_expires_at != 0)) return true;
   if (history_.has_value() != inputs.history.has_value() || exporters_.size() != inputs.exporters.size()) return true;
   for (size_t i = 0; i < exporters_.size(); ++i)
     if (exporters_[i].name != inputs.exporters[i].name) return true;
@@ -82,6 +83,9 @@ void SelfMetrics::rebuild(const std::vector<std::unique_ptr<CollectorSlot>>& slo
   requests_client_ = add(MetricId::agent_requests, {{AttributeId::http_code, "4xx"}});
   requests_server_ = add(MetricId::agent_requests, {{AttributeId::http_code, "5xx"}});
   connections_ = add(MetricId::agent_connections);
+  tls_.reset();
+  if (inputs.certificate_expires_at != 0)
+    tls_ = TlsIndices{add(MetricId::agent_tls_expiry), add(MetricId::agent_tls_failures)};
   log_lost_ = add(MetricId::agent_log_lost);
   reloads_ok_ = add(MetricId::agent_reloads, {{AttributeId::result, "ok"}});
   reloads_failed_ = add(MetricId::agent_reloads, {{AttributeId::result, "failed"}});
@@ -244,6 +248,10 @@ void SelfMetrics::update(const std::vector<std::unique_ptr<CollectorSlot>>& slot
   set(requests_client_, static_cast<double>(inputs.requests_client_error));
   set(requests_server_, static_cast<double>(inputs.requests_server_error));
   set(connections_, static_cast<double>(inputs.connections));
+  if (tls_) {
+    set(tls_->expiry, static_cast<double>(inputs.certificate_expires_at));
+    set(tls_->failures, static_cast<double>(inputs.handshakes_failed));
+  }
   set(log_lost_, static_cast<double>(lost_log_lines()));
   set(reloads_ok_, static_cast<double>(inputs.reloads_ok));
   set(reloads_failed_, static_cast<double>(inputs.reloads_failed));

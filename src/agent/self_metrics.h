@@ -29,6 +29,8 @@ struct SelfInputs {
   uint64_t requests_client_error = 0;
   uint64_t requests_server_error = 0;
   uint64_t connections = 0;
+  int64_t certificate_expires_at = 0;  // Unix time; 0: the listener has none
+  uint64_t handshakes_failed = 0;
   uint64_t store_bytes = 0;
   uint64_t store_limit = 0;
   Nanos store_span = 0;
@@ -89,6 +91,10 @@ class SelfMetrics {
   std::vector<SlotIndices> slots_;
   std::vector<ExporterIndices> exporters_;
   std::optional<HistoryIndices> history_;
+  struct TlsIndices {
+    int expiry, failures;
+  };
+  std::optional<TlsIndices> tls_;
   int build_ = 0, start_ = 0, agent_cpu_ = 0, agent_resident_ = 0, agent_private_ = 0, store_bytes_ = 0,
       store_limit_ = 0, store_span_ = 0, scrapes_text_ = 0, scrapes_openmetrics_ = 0, scrapes_protobuf_ = 0,
       render_time_ = 0, page_bytes_ = 0, requests_ok_ = 0, requests_client_ = 0, requests_server_ = 0, connections_ = 0,

@@ -284,6 +284,7 @@ HttpCounters Server::counters() const {
   out.server_error = server_error_.load(std::memory_order_relaxed);
   out.open = open_.load(std::memory_order_relaxed);
   out.handshakes_failed = handshakes_failed_.load(std::memory_order_relaxed);
+  out.certificate_expires_at = security_->certificate_expires_at();
   out.evicted = evicted_.load(std::memory_order_relaxed);
   out.dropped = dropped_.load(std::memory_order_relaxed);
   return out;

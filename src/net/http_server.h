@@ -107,13 +107,14 @@ struct HttpServerOptions {
 };
 
 struct HttpCounters {
-  uint64_t ok = 0;                 // 2xx and 3xx
-  uint64_t client_error = 0;       // 4xx
-  uint64_t server_error = 0;       // 5xx
-  uint64_t open = 0;               // connections now
-  uint64_t evicted = 0;            // connections closed to make room
-  uint64_t handshakes_failed = 0;  // of TLS
-  uint64_t dropped = 0;            // readers of streams that were too slow
+  uint64_t ok = 0;                     // 2xx and 3xx
+  uint64_t client_error = 0;           // 4xx
+  uint64_t server_error = 0;           // 5xx
+  uint64_t open = 0;                   // connections now
+  uint64_t evicted = 0;                // connections closed to make room
+  uint64_t handshakes_failed = 0;      // of TLS
+  int64_t certificate_expires_at = 0;  // Unix time; 0: no TLS
+  uint64_t dropped = 0;                // readers of streams that were too slow
 };
 
 class HttpServer {

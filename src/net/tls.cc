@@ -164,7 +164,7 @@ class Context final : public TlsContext, public std::enable_shared_from_this<Con
  public:
   Status open(const TlsConfig& config, const TlsMaterial& material);
   std::unique_ptr<TlsSession> session(int fd) const override;
-  int64_t seconds_left() const override { return seconds_left_; }
+  int64_t expires_at() const override { return expires_at_; }
 
  private:
   Status set_protocol(const TlsConfig& config);
@@ -178,7 +178,7 @@ class Context final : public TlsContext, public std::enable_shared_from_this<Con
   Held<SSL_CTX> context_;
   bool verify_chain_ = false;
   std::vector<std::string> allowed_sans_;
-  int64_t seconds_left_ = 0;
+  int64_t expires_at_ = 0;
 };
 
 class Session final : public TlsSession {
@@ -313,7 +313,7 @@ Status Context::set_identity(const TlsConfig& config, const TlsMaterial& materia
   int days = 0;
   int seconds = 0;
   if (ssl->ASN1_TIME_diff(&days, &seconds, nullptr, ssl->X509_get0_notAfter(chain->front().get())) == 1)
-    seconds_left_ = int64_t{days} * 86400 + seconds;
+    expires_at_ = real_clock().wall() / kSecond + int64_t{days} * 86400 + seconds;
 
   const std::string& pem = material.key.reveal();
   if (pem.find("ENCRYPTED") != std::string::npos)

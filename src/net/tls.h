@@ -54,8 +54,8 @@ class TlsContext {
 
   // The socket stays the caller's. nullptr: no memory.
   virtual std::unique_ptr<TlsSession> session(int fd) const = 0;
-  // Until the server's certificate expires; negative: since.
-  virtual int64_t seconds_left() const = 0;
+  // When the server's certificate expires, in Unix time; 0: it does not say.
+  virtual int64_t expires_at() const = 0;
 };
 
 }  // namespace accelmon

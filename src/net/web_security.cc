@@ -247,8 +247,8 @@ Status WebSecurity::take(std::shared_ptr<Policy> fresh) {
     policy_ = fresh;
   }
   for (const std::string& warning : fresh->files.warnings()) log(LogLevel::warn, "http", warning);
-  if (fresh->tls != nullptr) {
-    const int64_t left = fresh->tls->seconds_left();
+  if (fresh->tls != nullptr && fresh->tls->expires_at() != 0) {
+    const int64_t left = fresh->tls->expires_at() - real_clock().wall() / kSecond;
     const std::string name = fresh->config.tls->cert_file.empty() ? "the server's certificate"
                                                                   : printable(fresh->config.tls->cert_file, 4096);
     if (left < 0)
@@ -266,6 +266,11 @@ std::shared_ptr<WebSecurity::Policy> WebSecurity::policy() const {
 
 bool WebSecurity::tls() const {
   return policy()->tls != nullptr;
+}
+
+int64_t WebSecurity::certificate_expires_at() const {
+  const std::shared_ptr<Policy> now = policy();
+  return now->tls != nullptr ? now->tls->expires_at() : 0;
 }
 
 bool WebSecurity::authenticates() const {

@@ -36,7 +36,8 @@ class WebSecurity {
   void set_loopback(bool loopback) { loopback_ = loopback; }
 
   bool tls() const;
-  bool authenticates() const;  // by password, token or certificate
+  int64_t certificate_expires_at() const;  // Unix time; 0: no TLS
+  bool authenticates() const;              // by password, token or certificate
   Status reload();
 
   // ---- the server's thread ----
