@@ -132,8 +132,8 @@ void fill_metric(Entry& entry, const Snapshot& older, const Snapshot& newer, Gpm
   }
   if (!value) return;
   metric.result = kSuccess;
-  // Too close together: there is no number, and the driver says so with one that is none.
-  if (newer.t - older.t >= kShortest) metric.value = entry.garbage ? 1e300 : *value;
+  // Too close together: success, and nothing, as driver 580 says it of an H100.
+  metric.value = entry.garbage ? 1e300 : newer.t - older.t >= kShortest ? *value : 0;
 }
 
 int take(Entry& entry, int instance, GpmSampleHandle sample) {

@@ -88,6 +88,13 @@ Woken sleep_until(Nanos deadline, int source, int fd) {
   }
 }
 
+// Beside its own settings a collector may know how often it is asked: "interval_ns".
+auto options_of(const Configure& configure) {
+  auto options = configure.options;
+  options.insert_or_assign("interval_ns", std::to_string(configure.interval));
+  return options;
+}
+
 class Runner {
  public:
   Runner(const CollectorEntry& entry, const Configure& configure, CallMeter& meter, Heartbeat& heartbeat, int fd)
@@ -95,7 +102,7 @@ class Runner {
         meter_(meter),
         heartbeat_(heartbeat),
         fd_(fd),
-        collector_(entry.make(CollectorContext{meter, real_clock(), configure.options})) {}
+        collector_(entry.make(CollectorContext{meter, real_clock(), options_of(configure)})) {}
 
   int run() {
     if (!discover()) return 0;

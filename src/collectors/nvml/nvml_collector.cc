@@ -1,6 +1,7 @@
 #include "collectors/nvml/nvml_collector.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <map>
 #include <span>
 
@@ -108,6 +109,8 @@ Status NvmlCollector::open() {
   if (library_->call<Symbol::nvmlSystemGetCudaDriverVersion>(&cuda) != kSuccess) cuda = 0;
   host_->cuda_version = cuda_text(cuda);
   host_->interface = interface_version(cuda, host_->driver_version);
+  if (const auto interval = parse_u64(context_.option("interval_ns", "")))
+    host_->interval = static_cast<Nanos>(*interval);
   host_->each_link = context_.option("each_nvlink", "false") == "true";
   enumerate_due_ = true;
   return {};
@@ -120,6 +123,7 @@ Status NvmlCollector::give_up(int code) {
 }
 
 Status NvmlCollector::enumerate_all() {
+  host_->waiting.clear();
   auto found = enumerate(*host_, known_);
   if (!found) return give_up(found.error());
   if (found->readers.empty()) {
@@ -217,6 +221,12 @@ void NvmlCollector::add_facts(CatalogBuilder& builder) {
       std::count_if(readers_.begin(), readers_.end(), [](const auto& reader) { return reader->has_gpm(); });
   builder.fact("performance monitoring (GPM)",
                std::to_string(with_gpm) + " of " + std::to_string(readers_.size()) + " devices and partitions");
+  for (const auto& [metric, cost] : host_->waiting) {
+    char text[80];
+    std::snprintf(text, sizeof text, "the driver takes %.2g ms a reading: read with the slow tier",
+                  to_seconds(cost) * 1e3);
+    builder.fact("slow: " + metric, text);
+  }
   builder.fact("events", std::to_string(reporting_) + " of " + std::to_string(count_) + " devices report");
 }
 

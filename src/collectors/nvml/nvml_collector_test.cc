@@ -120,7 +120,8 @@ TEST_F(Simulated, SeriesCarryTheirTier) {
     if (series.metric == MetricId::gpu_utilization || series.metric == MetricId::energy) {
       EXPECT_EQ(series.tier, Tier::fast);
     }
-    if (series.metric == MetricId::process_memory || series.metric == MetricId::errors) {
+    if (series.metric == MetricId::process_memory || series.metric == MetricId::errors ||
+        series.metric == MetricId::gpu_graphics_activity) {
       EXPECT_EQ(series.tier, Tier::slow);
     }
     if (series.metric == MetricId::power_limit || series.metric == MetricId::pcie_width) {
@@ -145,6 +146,98 @@ TEST_F(Simulated, NeverAsksForPcieThroughput) {
   ASSERT_TRUE(start("h100x8"));
   poll_twice();
   for (const CallStats& call : calls->calls()) EXPECT_THAT(call.name, Not(HasSubstr("PcieThroughput")));
+}
+
+// A board of no maker's catalogue, its link busy with 9e9 bytes a second to it and 1e9 from it.
+std::string busy_link(const std::string& architecture, int generation, const std::string& more) {
+  return "[scenario]\nname = \"link\"\ndriver_version = \"590.48.01\"\ncuda_version = \"13.1\"\n"
+         "[[device]]\nname = \"NVIDIA Test\"\narchitecture = \"" +
+         architecture +
+         "\"\nmemory.total_mib = 1000\npower.limit_w = 100\npci.generation = " + std::to_string(generation) +
+         "\npci.width = 16\npcie.rx = 9e9\npcie.tx = 1e9\npcie.counters = true\n" + more;
+}
+
+TEST_F(Simulated, BytesOfTheLinkAreSummedFromPerformanceCounters) {
+  ManualClock clock;
+  make_collector(nullptr, clock);
+  write_text(busy_link("hopper", 5, "gpm.sm = 50\ngpm.graphics = 60\n"));
+  ASSERT_TRUE(discover());
+  const std::vector<Attribute> receive{{AttributeId::io_direction, "receive"}};
+  EXPECT_EQ(count(MetricId::gpu_io, 0), 2);
+  const auto second_later = [&] {
+    pause();
+    clock.advance(kSecond);
+    poll();
+  };
+  second_later();
+  // The mean rate between two samples, times what our clock says lay between them.
+  EXPECT_NEAR(value(MetricId::gpu_io, 0, receive), 9e9, 1);
+  EXPECT_NEAR(value(MetricId::gpu_io, 0, {{AttributeId::io_direction, "transmit"}}), 1e9, 1);
+  EXPECT_NEAR(value(MetricId::gpu_graphics_activity, 0), 0.6, 1e-9);
+  second_later();
+  EXPECT_NEAR(value(MetricId::gpu_io, 0, receive), 18e9, 1);
+  collector.reset();  // before its clock
+}
+
+TEST_F(Simulated, BytesOfTheLinkOutliveLostSamplesAndOtherProcesses) {
+  ManualClock clock;
+  make_collector(nullptr, clock);
+  const std::string board = busy_link("hopper", 5, "gpm.sm = 50\n");
+  write_text(board);
+  ASSERT_TRUE(discover());
+  const std::vector<Attribute> receive{{AttributeId::io_direction, "receive"}};
+  const auto second_later = [&] {
+    pause();
+    clock.advance(kSecond);
+    return poll();
+  };
+  second_later();
+  ASSERT_NEAR(value(MetricId::gpu_io, 0, receive), 9e9, 1);
+  write_text(board + "[[fault]]\nkind = \"error\"\ncall = \"nvmlGpmSampleGet\"\ncode = \"UNKNOWN\"\n");
+  second_later();
+  EXPECT_EQ(state(MetricId::gpu_io, 0, receive), State::error);
+  // A process comes, and with it another catalog.
+  write_text(board + "[[process]]\ndevice = 0\npid = 77\nmemory_mib = 10\n");
+  ASSERT_EQ(second_later(), PollResult::rediscover);
+  ASSERT_TRUE(discover());
+  EXPECT_EQ(count(MetricId::process_memory, 0), 1);
+  second_later();
+  EXPECT_NEAR(value(MetricId::gpu_io, 0, receive), 4 * 9e9, 4) << "the second that was missed is in the next one";
+  collector.reset();
+}
+
+TEST_F(Simulated, NarrowCountersOfTheLinkNeedAnIntervalInWhichTheyCannotFill) {
+  const std::string board = busy_link("ampere", 4, "pcie.counter_bits = 32\n");
+  write_text(board);
+  ASSERT_TRUE(discover());
+  EXPECT_EQ(count(MetricId::gpu_io, 0), 0);
+  EXPECT_THAT(why_absent(MetricId::gpu_io, 0), HasSubstr("32 bits, which this link can fill in 0.14 s"));
+
+  make_collector(nullptr, real_clock(), "true", 50 * kMillisecond);
+  ASSERT_TRUE(discover());
+  const std::vector<Attribute> receive{{AttributeId::io_direction, "receive"}};
+  const auto began = std::chrono::steady_clock::now();
+  poll();
+  const double first = value(MetricId::gpu_io, 0, receive);
+  for (int i = 0; i < 20; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    poll(1);
+    if (frame.states[static_cast<size_t>(find(MetricId::gpu_io, 0, receive))] != State::ok)
+      GTEST_SKIP() << "a busy machine";
+  }
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+  const double bytes = value(MetricId::gpu_io, 0, receive) - first;
+  EXPECT_GT(bytes, 2 * 4294967296.0) << "it has wrapped twice";
+  EXPECT_LT(bytes, 9e9 * took.count() * 1.01);
+}
+
+TEST_F(Simulated, WhatTheDriverTakesLongForWaitsForTheSlowTier) {
+  ASSERT_TRUE(
+      start("h100x8", "[[fault]]\nkind = \"slow\"\nmilliseconds = 1\ncall = \"nvmlDeviceGetMarginTemperature\"\n"));
+  const int margin = find(MetricId::temperature_margin, 0, {{AttributeId::sensor_location, "gpu"}});
+  ASSERT_GE(margin, 0);
+  EXPECT_EQ(catalog.series[static_cast<size_t>(margin)].tier, Tier::slow);
+  EXPECT_THAT(fact("slow: accelmon.temperature.margin"), HasSubstr("ms a reading: read with the slow tier"));
 }
 
 TEST_F(Simulated, RediscoveryAsksNothingTwice) {

@@ -24,9 +24,9 @@ std::optional<uint64_t> WrapCounter::update(uint64_t raw, Nanos monotonic) {
     return total_;
   }
 
-  const uint64_t wrapped = raw < last ? width_of_fall(last, raw) : 0;
+  const uint64_t wrapped = raw >= last ? 0 : certain_ ? width_ : width_of_fall(last, raw);
   if (wrapped != 0) width_ = wrapped;
-  if (raw >= width_ && width_ != 0) width_ = 0;  // wider than we took it for
+  if (raw >= width_ && width_ != 0 && !certain_) width_ = 0;  // wider than we took it for
   if (width_ != 0 && most_ * elapsed >= static_cast<double>(width_)) return std::nullopt;
 
   if (raw >= last) {

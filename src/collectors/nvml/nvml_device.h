@@ -6,6 +6,7 @@
 // Threads: the collector's. Cost of a poll: its vendor calls; nothing is allocated.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <initializer_list>
 #include <map>
@@ -38,15 +39,27 @@ struct Host {
   Library& nvml;
   const Clock& clock;
   std::string sysfs;
-  int interface = 0;       // see interface_version()
-  bool each_link = false;  // a series for each NVLink, not one for all of a device
+  int interface = 0;         // see interface_version()
+  Nanos interval = kSecond;  // of the fast tier
+  bool each_link = false;    // a series for each NVLink, not one for all of a device
   std::string driver_version;
   std::string library_version;
   std::string cuda_version;
   GpmQuery gpm;
   ProcessNames names;
   CallId sleep_call;
+
+  // What is read in the slow tier because the driver takes so long for it: the name of the metric and the longest time.
+  std::map<std::string, Nanos> waiting;
+  void waits(std::string metric, Nanos cost) {
+    Nanos& longest = waiting[std::move(metric)];
+    longest = std::max(longest, cost);
+  }
 };
+
+// What a reading of the fast tier may cost if it may wait as well for the slow one: counters, which lose nothing, and
+// what changes slowly. An H100 takes 3 ms for its energy meter, all of it processor time.
+inline constexpr Nanos kFastBudget = 250 * kMicrosecond;
 
 // Counts of the events of one device, by code. They outlive the readers, since a count that falls is a reset.
 struct EventCount {
@@ -106,7 +119,8 @@ class DeviceReader {
     Tier tier;
     Output output;
     std::string why;
-    int type = -1;  // the only type of value that the field may have; -1: any
+    int type = -1;          // the only type of value that the field may have; -1: any
+    bool may_wait = false;  // see kFastBudget
   };
   struct Item {
     Read read = nullptr;
@@ -122,7 +136,7 @@ class DeviceReader {
 
   // ---- discovery (nvml_probe.cc, nvml_probe_fields.cc) ----
   bool offer(std::initializer_list<Read> candidates, int argument, Tier tier, std::vector<Output> outputs,
-             std::string_view why = {});
+             std::string_view why = {}, bool may_wait = false);
   std::vector<FieldNumber> offer_fields(std::vector<FieldOffer> offers);
   Reading peek(Read read, int argument = 0);
   bool fails(int code);
@@ -143,9 +157,11 @@ class DeviceReader {
   void probe_ecc();
   void probe_bus();
   void probe_fields();
+  void probe_pcie_bytes();
   void probe_power();
   void probe_nvlinks();
   void probe_processes();
+  void start_gpm();
   void probe_gpm();
   void add_gpm_series();
   void probe_sleep();
@@ -157,6 +173,7 @@ class DeviceReader {
   bool poll_fields(Tier tier, Frame& frame);
   void poll_spare_rows();
   bool poll_gpm(Frame& frame);
+  bool publish_gpm(Frame& frame, size_t first, size_t count, Nanos window);
   bool poll_processes(Frame& frame);
   void publish_status(Frame& frame) const;
   void publish_absent(Frame& frame, State state) const;
@@ -195,7 +212,11 @@ class DeviceReader {
   int gpm_slot_ = -1;  // the first of the GPM series, which are the last of series_
   std::array<int, kGpmCount> gpm_slots_{};
   std::array<bool, kGpmCount> gpm_dropped_{};
-  bool gpm_known_ = false;
+  std::array<double, kGpmCount> gpm_totals_{};  // of those that are rates and become counters
+  std::array<bool, 2> gpm_known_{};             // of the fast ones and of the slow one
+  bool gpm_slow_due_ = false;
+  int gpm_code_ = kSuccess;  // of start_gpm()
+  std::string gpm_why_;
 
   std::unique_ptr<ProcessReader> processes_;
   std::array<int, 2> process_count_slots_{-1, -1};

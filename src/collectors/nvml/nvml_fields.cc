@@ -22,12 +22,13 @@ int interface_version(int cuda_version, std::string_view driver_version) {
   return 0;
 }
 
-std::optional<std::array<U32, 3>> reason_time_fields(int interface) {
-  if (interface >= 1301)
-    return std::array<U32, 3>{kFieldThermalSoftwareTime131, kFieldThermalHardwareTime131, kFieldPowerBrakeTime131};
+std::vector<std::array<U32, 3>> reason_time_fields(int interface) {
+  std::vector<std::array<U32, 3>> candidates;
   if (interface >= 1209)
-    return std::array<U32, 3>{kFieldThermalSoftwareTime129, kFieldThermalHardwareTime129, kFieldPowerBrakeTime129};
-  return std::nullopt;
+    candidates.push_back({kFieldThermalSoftwareTime131, kFieldThermalHardwareTime131, kFieldPowerBrakeTime131});
+  if (interface >= 1209 && interface < 1301)
+    candidates.push_back({kFieldThermalSoftwareTime129, kFieldThermalHardwareTime129, kFieldPowerBrakeTime129});
+  return candidates;
 }
 
 FieldNumber decode(const FieldValue& field) {
@@ -107,6 +108,7 @@ Reading FieldBatch::reading(size_t i, Nanos monotonic) {
   const FieldRequest& request = requests_[i];
   if (number.code != kSuccess || request.use == FieldRequest::Use::plain)
     return Reading{number.code, number.value * request.scale};
+  if (number.type == kUnsignedInt) counters_[i].set_width(uint64_t{1} << 32);
   const auto total = counters_[i].update(number.integer, monotonic);
   if (!total) return Reading{kNoData, 0};
   return Reading{kSuccess, static_cast<double>(*total) * request.scale};

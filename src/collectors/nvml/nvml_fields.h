@@ -5,7 +5,6 @@
 
 #include <array>
 #include <cstdint>
-#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -16,17 +15,18 @@
 
 namespace accelmon::nvml {
 
-// Times for which clocks were held down come in nanoseconds by NVML's documentation. A monitoring tool of others reads
-// them as microseconds; this is the one place to change should hardware side with it.
+// Times for which clocks were held down come in nanoseconds: NVML's documentation says so, and an H100 that was held
+// down for 15.0 s counted 15.00 of them (docs/gpu-measurements.md). A monitoring tool of others reads microseconds.
 inline constexpr double kSecondsPerReasonTick = 1e-9;
 
 // Version of NVML's interface as 100 * major + minor (1209 for 12.9), taken from the CUDA version that the driver
 // serves (12090), else from the driver's branch ("575.57.08"); 0: not known.
 int interface_version(int cuda_version, std::string_view driver_version);
 
-// The ids of the thermal_software, thermal_hardware and power_brake times, which have moved. Nothing where the
-// interface has none or its version is not known.
-std::optional<std::array<U32, 3>> reason_time_fields(int interface);
+// The ids that the thermal_software, thermal_hardware and power_brake times may have, the likeliest first: they have
+// moved, and drivers took the new ids up before their interface's number did (580.159, of interface 13.0, answers to
+// those of 13.1 alone). None where the interface has no such times or its version is not known.
+std::vector<std::array<U32, 3>> reason_time_fields(int interface);
 
 // The number in a field value, by its own word on its type.
 struct FieldNumber {
@@ -61,6 +61,8 @@ class FieldBatch {
   int read(Library& nvml, DeviceHandle device);
   // What the last read() said, without history.
   FieldNumber number(size_t i) const;
+  // How long the driver took for it, by its own word.
+  Nanos latency(size_t i) const { return static_cast<Nanos>(values_[i].latency) * kMicrosecond; }
   // The same in the table's unit. Once per read(): a wrapping counter moves on.
   Reading reading(size_t i, Nanos monotonic);
 

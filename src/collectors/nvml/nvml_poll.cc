@@ -14,6 +14,10 @@ void DeviceReader::set_events(EventCounts* counts, int code) {
 
 void DeviceReader::inherit(DeviceReader& earlier) {
   for (size_t tier = 0; tier < kTiers; ++tier) fields_[tier].inherit(earlier.fields_[tier]);
+  gpm_totals_ = earlier.gpm_totals_;
+  // With its samples, so that what ran between the last of them and now is counted.
+  if (!is_part() && handle_ == earlier.handle_ && gpm_ != nullptr && earlier.gpm_ != nullptr)
+    std::swap(gpm_, earlier.gpm_);
 }
 
 void DeviceReader::build(CatalogBuilder& builder, const Catalog& catalog, int parent) {
@@ -137,27 +141,48 @@ void DeviceReader::poll_spare_rows() {
     health_.set(HealthInput::banks_exhausted, banks.none);
 }
 
+// Of what host_.gpm holds. Returns whether some of these series will never have a value.
+bool DeviceReader::publish_gpm(Frame& frame, size_t first, size_t count, Nanos window) {
+  bool dropped = false;
+  bool& known = gpm_known_[first == 0 ? 0 : 1];
+  for (size_t i = first; i < first + count; ++i) {
+    if (gpm_slots_[i] < 0) continue;
+    Reading reading = host_.gpm.reading(i);
+    host_.nvml.count(reading.code);
+    if (kGpmSeries[i].bytes) {
+      // A window that is not known would be missing for ever: the count begins anew, as counters may.
+      gpm_totals_[i] = reading.code == kSuccess ? gpm_totals_[i] + reading.value * to_seconds(window) : 0;
+      reading.value = gpm_totals_[i];
+    }
+    publish(frame, gpm_slots_[i], reading);
+    if (!known && is_unsupported(reading.code) && !gpm_dropped_[i]) dropped = gpm_dropped_[i] = true;
+  }
+  known = true;
+  return dropped;
+}
+
 // Returns whether it found that some of its series will never have a value.
 bool DeviceReader::poll_gpm(Frame& frame) {
+  const auto failed = [&](size_t first, size_t count) {
+    note(gpm_->code());
+    for (size_t i = first; i < first + count; ++i) publish(frame, gpm_slots_[i], Reading{gpm_->code(), 0});
+    return false;
+  };
   const GpmReader::Outcome outcome = gpm_->poll(host_.gpm, host_.clock.monotonic());
   if (outcome == GpmReader::Outcome::too_early) return false;
-  if (outcome == GpmReader::Outcome::failed) {
-    note(gpm_->code());
-    for (const int slot : gpm_slots_) publish(frame, slot, Reading{gpm_->code(), 0});
-    return false;
+  if (outcome != GpmReader::Outcome::fresh) {
+    if (outcome == GpmReader::Outcome::failed) gpm_totals_.fill(0);
+    if (gpm_slow_due_) failed(kGpmFast, kGpmCount - kGpmFast);
+    return failed(0, kGpmFast);
   }
-  bool dropped = false;
-  for (size_t i = 0; i < kGpmCount; ++i) {
-    const Reading reading = host_.gpm.reading(i);
-    host_.nvml.count(reading.code);
-    publish(frame, gpm_slots_[i], reading);
-    if (!gpm_known_ && is_unsupported(reading.code) && !gpm_dropped_[i]) {
-      gpm_dropped_[i] = true;
-      dropped = true;
-    }
+  bool dropped = publish_gpm(frame, 0, kGpmFast, gpm_->window());
+  if (!gpm_slow_due_) return dropped;
+  gpm_slow_due_ = false;
+  if (gpm_->poll_slow(host_.gpm) != GpmReader::Outcome::fresh) {
+    failed(kGpmFast, kGpmCount - kGpmFast);
+    return dropped;
   }
-  gpm_known_ = true;
-  return dropped;
+  return publish_gpm(frame, kGpmFast, kGpmCount - kGpmFast, 0) || dropped;
 }
 
 // Returns whether the processes are others than those in the catalog.
@@ -247,7 +272,10 @@ DeviceReader::Outcome DeviceReader::poll(const PollRequest& request, Frame& fram
     if (!going || !due.is_due(tier)) continue;
     going = poll_items(tier, frame) && poll_fields(tier, frame);
     if (!going) break;
-    if (tier == Tier::fast && gpm_ != nullptr && poll_gpm(frame)) outcome.rediscover = true;
+    if (tier == Tier::fast && gpm_ != nullptr) {
+      gpm_slow_due_ = gpm_slow_due_ || due.is_due(Tier::slow);
+      if (poll_gpm(frame)) outcome.rediscover = true;
+    }
     if (tier == Tier::slow) {
       poll_spare_rows();
       if (processes_ != nullptr && poll_processes(frame)) outcome.rediscover = true;

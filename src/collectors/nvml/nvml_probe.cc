@@ -101,7 +101,9 @@ void DeviceReader::probe_whole() {
   probe_fans();
   probe_ecc();
   probe_bus();
+  start_gpm();
   probe_fields();
+  probe_pcie_bytes();
   probe_power();
   probe_nvlinks();
   probe_processes();
@@ -115,6 +117,7 @@ void DeviceReader::probe_part() {
   probe_processes();
   absent(MetricId::gpu_utilization, State::unsupported,
          "NVML has no utilization of MIG partitions: see accelmon.gpu.graphics.activity and accelmon.gpu.sm.activity");
+  start_gpm();
   for (const MetricId metric : {MetricId::temperature, MetricId::power, MetricId::energy, MetricId::clock_frequency})
     absent(metric, State::unsupported, "is measured for the whole GPU: see the parent device");
   probe_gpm();
@@ -166,7 +169,7 @@ Reading DeviceReader::peek(Read read, int argument) {
 }
 
 bool DeviceReader::offer(std::initializer_list<Read> candidates, int argument, Tier tier, std::vector<Output> outputs,
-                         std::string_view why) {
+                         std::string_view why, bool may_wait) {
   if (fatal_ != 0 || lost_) return false;
   std::array<Reading, kMostReadings> row{};
   Item item;
@@ -182,6 +185,19 @@ bool DeviceReader::offer(std::initializer_list<Read> candidates, int argument, T
   }
 
   tier = host_.nvml.calls().place(host_.nvml.calls().last(), tier);
+  if (may_wait && tier == Tier::fast && row[0].code == kSuccess) {
+    Nanos cost = kFastBudget + 1;
+    for (int tries = 0; tries < 2 && cost > kFastBudget && row[0].code == kSuccess; ++tries) {
+      const Nanos began = host_.clock.monotonic();
+      item.read(Target{host_.nvml, handle_, argument}, row.data());
+      cost = host_.clock.monotonic() - began;
+      if (fails(row[0].code)) return false;
+    }
+    if (cost > kFastBudget) {
+      tier = Tier::slow;
+      host_.waits(std::string(info(outputs[0].metric).name), cost);
+    }
+  }
   item.argument = argument;
   item.count = static_cast<int>(outputs.size());
   item.slots.fill(-1);
@@ -239,7 +255,7 @@ void DeviceReader::probe_memory() {
 void DeviceReader::probe_temperature() {
   const Attribute gpu{AttributeId::sensor_location, "gpu"};
   const Attribute memory{AttributeId::sensor_location, "memory"};
-  const bool has_margin = offer({read_margin}, 0, Tier::fast, {{MetricId::temperature_margin, {gpu}}});
+  const bool has_margin = offer({read_margin}, 0, Tier::fast, {{MetricId::temperature_margin, {gpu}}}, {}, true);
   // The board's own margin is better than a difference of ours, which is the last resort.
   const Reading slowdown = peek(read_threshold, kThresholdSlowdown);
   const bool known = slowdown.code == kSuccess && slowdown.value >= kLeastAbsoluteLimit;
@@ -423,16 +439,17 @@ void DeviceReader::probe_processes() {
   if (process_count_slots_[0] < 0 && process_count_slots_[1] < 0) processes_.reset();
 }
 
-void DeviceReader::probe_gpm() {
+void DeviceReader::start_gpm() {
   if (fatal_ != 0 || lost_) return;
-  const auto none = [this](State state, const std::string& reason) {
-    for (const GpmSeries& series : kGpmSeries) absent(series.metric, state, reason);
-  };
-  if (architecture_ != kArchitectureUnknown && architecture_ < kHopper)
-    return none(State::unsupported, "needs Hopper or newer");
-  if (shares_instance_)
-    return none(State::unsupported,
-                "several partitions share this GPU instance, and only the instance as a whole is measured");
+  gpm_code_ = kNotSupported;
+  if (architecture_ != kArchitectureUnknown && architecture_ < kHopper) {
+    gpm_why_ = "needs Hopper or newer";
+    return;
+  }
+  if (shares_instance_) {
+    gpm_why_ = "several partitions share this GPU instance, and only the instance as a whole is measured";
+    return;
+  }
 
   DeviceReader& whole = parent_ != nullptr ? *parent_ : *this;
   GpmSupport support;
@@ -444,13 +461,21 @@ void DeviceReader::probe_gpm() {
     code = gpm_->start(host_.clock.monotonic());
     if (fails(code)) return;
   }
-  if (is_unsupported(code) || (code != kSuccess && gpm_ == nullptr)) {
-    gpm_.reset();
-    return none(state_of(code), reason_for(code, mig_on() && parent_ == nullptr
-                                                     ? kWhileMig
-                                                     : "this device has no performance monitoring through NVML (GPM)"));
-  }
-  if (code != kSuccess) none(state_of(code), reason_for(code, {}));
+  gpm_code_ = code;
+  if (code == kSuccess) return;
+  if (is_unsupported(code)) gpm_.reset();
+  gpm_why_ = reason_for(code, gpm_ != nullptr ? std::string_view()
+                              : mig_on() && parent_ == nullptr
+                                  ? kWhileMig
+                                  : "this device has no performance monitoring through NVML (GPM)");
+}
+
+void DeviceReader::probe_gpm() {
+  if (fatal_ != 0 || lost_) return;
+  if (gpm_code_ != kSuccess)
+    for (const GpmSeries& series : kGpmSeries)
+      if (!series.bytes) absent(series.metric, state_of(gpm_code_), gpm_why_);
+  if (gpm_ == nullptr) return;
   gpm_slot_ = static_cast<int>(series_.size());
   add_gpm_series();
 }
@@ -460,15 +485,18 @@ void DeviceReader::add_gpm_series() {
   for (size_t i = 0; i < kGpmCount; ++i) {
     const GpmSeries& series = kGpmSeries[i];
     gpm_slots_[i] = -1;
+    if (series.bytes && parent_ != nullptr) continue;  // the link is the whole GPU's
     if (gpm_dropped_[i]) {
       absent(series.metric, State::unsupported,
-             series.pipe != nullptr ? std::string("this device does not measure the pipe ") + series.pipe
-                                    : std::string("this device does not measure it"));
+             series.part != nullptr && !series.bytes
+                 ? std::string("this device does not measure the pipe ") + series.part
+                 : std::string("this device does not measure it"));
       continue;
     }
     std::vector<Attribute> attributes;
-    if (series.pipe != nullptr) attributes.push_back({AttributeId::pipe, series.pipe});
-    gpm_slots_[i] = add(series.metric, Tier::fast, std::move(attributes));
+    if (series.part != nullptr)
+      attributes.push_back({series.bytes ? AttributeId::io_direction : AttributeId::pipe, series.part});
+    gpm_slots_[i] = add(series.metric, i < kGpmFast ? Tier::fast : Tier::slow, std::move(attributes));
   }
 }
 

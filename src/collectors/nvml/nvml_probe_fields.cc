@@ -1,6 +1,7 @@
 // Discovery of what comes as field values: energy, times of throttling, bytes, links, power by scope.
 #include <algorithm>
 #include <array>
+#include <cstdio>
 
 #include "collectors/nvml/nvml_device.h"
 
@@ -11,9 +12,11 @@ using Use = FieldRequest::Use;
 
 constexpr double kMilli = 0.001;
 constexpr double kKib = 1024;
-// Greatest rates, generously: PCIe 6 x16 and one link of NVLink 5, each way.
-constexpr double kMostPcieBytes = 130e9;
+// The greatest rate of one link of NVLink 5, generously, each way.
 constexpr double kMostLinkKib = 200e9 / kKib;
+// Bytes a second of one lane of PCIe, by generation; the last for all that come.
+constexpr double kPcieLane[] = {250e6, 500e6, 985e6, 1969e6, 3938e6, 7563e6, 15126e6};
+constexpr double kPcieCounterWidth = 4294967296.0;
 // Beyond any board that there is; a number that the driver gives is not trusted to bound a loop.
 constexpr uint64_t kMostLinks = 64;
 
@@ -54,11 +57,23 @@ std::vector<FieldNumber> DeviceReader::offer_fields(std::vector<FieldOffer> offe
   for (const FieldOffer& offer : offers) batch.add(offer.request);
   if (fails(batch.read(host_.nvml, handle_))) return numbers;
 
+  // Taken twice, for the first time may be the dearest.
+  std::vector<Nanos> costs;
+  for (size_t i = 0; i < offers.size(); ++i) costs.push_back(batch.latency(i));
+  if (std::any_of(costs.begin(), costs.end(), [](Nanos cost) { return cost > kFastBudget; })) {
+    if (fails(batch.read(host_.nvml, handle_))) return numbers;
+    for (size_t i = 0; i < offers.size(); ++i) costs[i] = std::min(costs[i], batch.latency(i));
+  }
+
   const CallId call = host_.nvml.calls().last();
   int summed_slot = -1;
   for (size_t i = 0; i < offers.size(); ++i) {
     FieldOffer& offer = offers[i];
     offer.tier = host_.nvml.calls().place(call, offer.tier);
+    if (offer.may_wait && offer.tier == Tier::fast && costs[i] > kFastBudget) {
+      offer.tier = Tier::slow;
+      host_.waits(std::string(info(offer.output.metric).name), costs[i]);
+    }
     FieldNumber number = batch.number(i);
     number.code = field_code(number.code);
     if (number.code == kSuccess && offer.type >= 0 && number.type != offer.type) number.code = kNotSupported;
@@ -117,22 +132,15 @@ void DeviceReader::probe_fields() {
                       Tier::fast,
                       {MetricId::throttle_time, {{AttributeId::reason, reason}}},
                       "this board does not count the time of this reason",
-                      kUnsignedLongLong};
+                      kUnsignedLongLong,
+                      true};
   };
   std::vector<FieldOffer> offers{
-      {request(kFieldTotalEnergy, kMilli), Tier::fast, {MetricId::energy}, "this board has no energy meter"},
+      {request(kFieldTotalEnergy, kMilli), Tier::fast, {MetricId::energy}, "this board has no energy meter", -1, true},
       {request(kFieldMemoryTemperature),
        Tier::fast,
        {MetricId::temperature, {{AttributeId::sensor_location, "memory"}}},
        "this board's memory has no temperature sensor"},
-      {wrapping(kFieldPcieReceiveBytes, 0, 1, kMostPcieBytes),
-       Tier::fast,
-       {MetricId::gpu_io, {{AttributeId::io_direction, "receive"}}},
-       "this driver or board does not count the bytes of its PCIe link"},
-      {wrapping(kFieldPcieTransmitBytes, 0, 1, kMostPcieBytes),
-       Tier::fast,
-       {MetricId::gpu_io, {{AttributeId::io_direction, "transmit"}}},
-       "this driver or board does not count the bytes of its PCIe link"},
       {request(kFieldRecoveryAction, 1, HealthInput::recovery_action),
        Tier::slow,
        {MetricId::recovery_action},
@@ -162,15 +170,18 @@ void DeviceReader::probe_fields() {
   // believe that they are times: what other versions keep at these places are switches of one word. Where they are, the
   // one of thermal_software is exact; the older counter of the thermal policy may hold the hardware's share as well.
   bool exact = false;
-  if (const auto ids = reason_time_fields(host_.interface); ids && fatal_ == 0 && !lost_) {
+  for (const auto& ids : reason_time_fields(host_.interface)) {
+    if (exact || fatal_ != 0 || lost_) break;
     FieldBatch batch;
-    for (const U32 id : *ids) batch.add(request(id));
-    exact = !fails(batch.read(host_.nvml, handle_)) && batch.number(0).type == kUnsignedLongLong &&
-            batch.number(1).type == kUnsignedLongLong && batch.number(2).type == kUnsignedLongLong;
+    for (const U32 id : ids) batch.add(request(id));
+    if (fails(batch.read(host_.nvml, handle_))) break;
+    exact = true;
+    for (size_t i = 0; i < ids.size(); ++i)
+      exact = exact && batch.number(i).code == kSuccess && batch.number(i).type == kUnsignedLongLong;
     if (exact) {
-      offers.push_back(throttled((*ids)[0], "thermal_software"));
-      offers.push_back(throttled((*ids)[1], "thermal_hardware"));
-      offers.push_back(throttled((*ids)[2], "power_brake"));
+      offers.push_back(throttled(ids[0], "thermal_software"));
+      offers.push_back(throttled(ids[1], "thermal_hardware"));
+      offers.push_back(throttled(ids[2], "power_brake"));
     }
   }
   if (!exact) offers.push_back(throttled(kFieldPolicyThermal, "thermal_software"));
@@ -178,8 +189,39 @@ void DeviceReader::probe_fields() {
 
   if (!has(MetricId::energy)) {
     std::erase_if(absences_, [](const Absence& absence) { return absence.metric == MetricId::energy; });
-    offer({read_energy}, 0, Tier::fast, {{MetricId::energy}}, "this board has no energy meter");
+    offer({read_energy}, 0, Tier::fast, {{MetricId::energy}}, "this board has no energy meter", true);
   }
+}
+
+// Where GPM measures the link, that is the better source: its rates are differences of wide counters.
+void DeviceReader::probe_pcie_bytes() {
+  if (gpm_ != nullptr || fatal_ != 0 || lost_) return;
+  constexpr const char* kWhy = "this driver or board does not count the bytes of its PCIe link";
+  const Reading generation = peek(read_pcie_generation_limit);
+  const Reading width = peek(read_pcie_width_limit);
+  double most = kPcieLane[std::size(kPcieLane) - 1] * 16;
+  if (generation.code == kSuccess && width.code == kSuccess && generation.value >= 1 && width.value >= 1) {
+    const size_t known = std::min(static_cast<size_t>(generation.value), std::size(kPcieLane));
+    most = kPcieLane[known - 1] * std::min(width.value, 32.0);
+  }
+  FieldBatch batch;
+  batch.add(request(kFieldPcieReceiveBytes));
+  if (fails(batch.read(host_.nvml, handle_))) return;
+  const double filled = kPcieCounterWidth / most;  // seconds
+  if (batch.number(0).code == kSuccess && batch.number(0).type == kUnsignedInt &&
+      to_seconds(host_.interval) >= filled) {
+    char text[160];
+    std::snprintf(text, sizeof text,
+                  "this driver counts the bytes of the PCIe link in 32 bits, which this link can fill in %.2f s: an "
+                  "interval shorter than that is needed",
+                  filled);
+    return absent(MetricId::gpu_io, State::unsupported, text);
+  }
+  const auto bytes = [&](U32 id, const char* direction) {
+    return FieldOffer{
+        wrapping(id, 0, 1, most), Tier::fast, {MetricId::gpu_io, {{AttributeId::io_direction, direction}}}, kWhy};
+  };
+  offer_fields({bytes(kFieldPcieReceiveBytes, "receive"), bytes(kFieldPcieTransmitBytes, "transmit")});
 }
 
 void DeviceReader::probe_power() {

@@ -43,13 +43,16 @@ class Simulated : public testing::Test {
   }
 
   void make_collector(Heartbeat* heartbeat = nullptr, const Clock& clock = real_clock(),
-                      const std::string& each_nvlink = "true") {
+                      const std::string& each_nvlink = "true", Nanos interval = kSecond) {
     collector.reset();
     calls = std::make_unique<CallMeter>(clock, heartbeat);
-    collector = make_nvml_collector(
-        {*calls,
-         clock,
-         {{"library", library_path()}, {"sysfs", sysfs}, {"procfs", "/nonexistent"}, {"each_nvlink", each_nvlink}}});
+    collector = make_nvml_collector({*calls,
+                                     clock,
+                                     {{"library", library_path()},
+                                      {"sysfs", sysfs},
+                                      {"procfs", "/nonexistent"},
+                                      {"each_nvlink", each_nvlink},
+                                      {"interval_ns", std::to_string(interval)}}});
   }
 
   // The scenario of that name, with `more` at its end (faults, processes).
