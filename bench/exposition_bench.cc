@@ -21,6 +21,7 @@
 #endif
 
 #include "encode/exposition.h"
+#include "encode/gzip.h"
 #include "timing.h"
 
 namespace {

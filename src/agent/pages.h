@@ -13,6 +13,7 @@
 #include <string>
 
 #include "encode/exposition.h"
+#include "encode/gzip.h"
 #include "model/snapshot.h"
 #include "net/http_server.h"
 

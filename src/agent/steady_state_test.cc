@@ -12,6 +12,7 @@
 #include "agent/registry.h"
 #include "base/counted_new_for_test.h"
 #include "encode/exposition.h"
+#include "encode/gzip.h"
 #include "pipeline/pipeline.h"
 #include "store/store.h"
 

@@ -5,6 +5,7 @@
 #include "base/counted_new_for_test.h"
 #include "encode/exposition.h"
 #include "encode/graphite.h"
+#include "encode/gzip.h"
 #include "encode/influx.h"
 #include "encode/json_lines.h"
 #include "encode/otlp.h"

@@ -60,19 +60,4 @@ class Exposition {
   std::unique_ptr<ProtobufExposition> protobuf_;  // made when somebody asks for it
 };
 
-// One compressor used again and again (200 KiB of state, taken at the first page), gzip framing, level 1.
-class GzipEncoder {
- public:
-  GzipEncoder();
-  ~GzipEncoder();
-  GzipEncoder(const GzipEncoder&) = delete;
-  GzipEncoder& operator=(const GzipEncoder&) = delete;
-  // Replaces `out` by the compressed `in`.
-  void compress(std::string_view in, std::string& out);
-
- private:
-  struct Compressor;
-  std::unique_ptr<Compressor> compressor_;
-};
-
 }  // namespace accelmon

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "encode/exposition.h"
+#include "encode/gzip.h"
 #include "exporters/aws.h"
 #include "exporters/destination.h"
 #include "net/push_client.h"
