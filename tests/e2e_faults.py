@@ -71,6 +71,19 @@ class Faults(unittest.TestCase):
                           if "gpu" in labels and name not in shown_by_the_bus], [],
                          "series of a silent collector stay on the page")
         self.assertEqual(page.value("accelmon_collector_up", collector="nvml"), 0)
+        self.every_board_has_a_status()
+
+    # An alert on hw_status must be able to see the commonest failure of all. For thirty intervals after it was well a
+    # board is degraded, then failed.
+    def every_board_has_a_status(self):
+        def boards(state):
+            return sorted(labels["gpu"] for name, labels, value in self.agent.page().samples
+                          if name == "hw_status" and labels["hw_state"] == state and value == 1)
+        known = sorted(labels["gpu"] for name, labels, _ in self.agent.page().samples if name == "accelmon_device_info"
+                       and labels["hw_type"] == "gpu")
+        self.assertTrue(known)
+        wait_for("a status for each board", lambda: sorted(boards("degraded") + boards("failed")) == known)
+        wait_for("each board to have failed", lambda: boards("failed") == known)
 
     def test_hanging_call(self):
         agent = self.start()

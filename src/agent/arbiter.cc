@@ -8,6 +8,7 @@ namespace {
 
 constexpr int kPatience = 3;    // intervals without an answer until another source is believed
 constexpr int kProbation = 10;  // intervals of answers until an earlier source is believed again
+constexpr int kDoubt = 30;      // intervals of silence until a device that was read counts as failed
 
 bool is_accelerator(const Device& device) {
   return device.type == DeviceType::gpu || device.type == DeviceType::gpu_partition;
@@ -48,12 +49,51 @@ struct Arbiter::Guest {
   size_t source;
   int32_t device;
   std::string address;
-  std::vector<size_t> readers;  // sources that show it
+  std::vector<size_t> readers;     // sources that show it
+  std::vector<MetricId> metrics;   // what is told of it
+  int failed = -1, degraded = -1;  // its series
+  int driver_silent = -1;
+  Nanos read_at = 0;  // when somebody last read it; 0: nobody did
   bool shown = false;
+  bool in_doubt = false;
 };
+
+// What the presence check says of a device.
+void Arbiter::describe(Guest& guest, const Catalog& catalog) {
+  for (size_t i = 0; i < catalog.series.size(); ++i) {
+    const Series& series = catalog.series[i];
+    if (series.device != guest.device) continue;
+    if (std::find(guest.metrics.begin(), guest.metrics.end(), series.metric) == guest.metrics.end())
+      guest.metrics.push_back(series.metric);
+    for (const Attribute& attribute : series.attributes) {
+      const int at = static_cast<int>(i);
+      if (attribute == Attribute{AttributeId::hw_state, "failed"}) guest.failed = at;
+      if (attribute == Attribute{AttributeId::hw_state, "degraded"}) guest.degraded = at;
+      if (attribute == Attribute{AttributeId::reason, "driver_silent"}) guest.driver_silent = at;
+    }
+  }
+}
 
 Arbiter::Arbiter() = default;
 Arbiter::~Arbiter() = default;
+
+// Two boards under one index would be one to whoever sums by it. Those that a source reads come first, in the order of
+// the sources; then what was read once; then what only the bus has numbered.
+void Arbiter::settle_indices(std::span<ArbiterSource> sources) {
+  std::map<std::pair<std::string, std::string>, std::string> holders;  // by vendor and index
+  for (int round = 0; round < 3; ++round) {
+    for (size_t s = 0; s < sources.size(); ++s) {
+      for (Device& device : seats_[s].identity) {
+        const std::string address(address_of(device));
+        if (address.empty() || device.index.empty()) continue;
+        const int its = sources[s].shows == Shows::devices ? 0 : identities_.contains(address) ? 1 : 2;
+        if (its != round) continue;
+        const auto [holder, is_new] = holders.try_emplace({device.vendor, device.index}, address);
+        if (!is_new && holder->second != address) device.index.clear();
+      }
+    }
+  }
+}
 
 // Rebuilds what follows from catalogs alone.
 void Arbiter::learn(std::span<ArbiterSource> sources, Nanos now) {
@@ -72,17 +112,12 @@ void Arbiter::learn(std::span<ArbiterSource> sources, Nanos now) {
     }
   }
 
-  // The same metric of the same device, from whom.
-  std::map<std::pair<std::string, MetricId>, Claim> claims;
-  std::vector<Guest> guests;
   for (size_t s = 0; s < sources.size(); ++s) {
     Seat& seat = seats_[s];
     seat.identity.clear();
-    seat.renamed = false;
     if (seat.raw == nullptr) continue;
-    const Catalog& raw = *seat.raw;
-    for (size_t d = 0; d < raw.devices.size(); ++d) {
-      Device shown = raw.devices[d];
+    for (const Device& device : seat.raw->devices) {
+      Device shown = device;
       if (const auto known = identities_.find(address_of(shown)); known != identities_.end()) {
         const Device& first = known->second.device;
         shown.id = first.id;
@@ -90,9 +125,19 @@ void Arbiter::learn(std::span<ArbiterSource> sources, Nanos now) {
         shown.vendor = first.vendor;
         if (!first.model.empty()) shown.model = first.model;
       }
-      seat.renamed = seat.renamed || !(shown == raw.devices[d]);
       seat.identity.push_back(std::move(shown));
     }
+  }
+  settle_indices(sources);
+
+  // The same metric of the same device, from whom.
+  std::map<std::pair<std::string, MetricId>, Claim> claims;
+  std::vector<Guest> guests;
+  for (size_t s = 0; s < sources.size(); ++s) {
+    Seat& seat = seats_[s];
+    seat.renamed = false;
+    if (seat.raw == nullptr) continue;
+    const Catalog& raw = *seat.raw;
     // A part is named after its parent, whatever the parent is called here.
     for (size_t d = 0; d < raw.devices.size(); ++d) {
       const int32_t parent = raw.devices[d].parent;
@@ -102,10 +147,15 @@ void Arbiter::learn(std::span<ArbiterSource> sources, Nanos now) {
       std::string& id = seat.identity[d].id;
       if (before != after && id.compare(0, before.size() + 1, before + "/") == 0) id = after + id.substr(before.size());
     }
+    seat.renamed = seat.identity != raw.devices;
     if (sources[s].shows == Shows::presence) {
       for (size_t d = 0; d < raw.devices.size(); ++d) {
         const std::string_view address = address_of(raw.devices[d]);
-        guests.push_back({s, static_cast<int32_t>(d), std::string(address), {}, false});
+        Guest& guest = guests.emplace_back();
+        guest.source = s;
+        guest.device = static_cast<int32_t>(d);
+        guest.address = address;
+        describe(guest, raw);
       }
       continue;
     }
@@ -128,7 +178,10 @@ void Arbiter::learn(std::span<ArbiterSource> sources, Nanos now) {
         guest.readers.push_back(s);
     }
     for (const Guest& before : guests_)
-      if (before.source == guest.source && before.address == guest.address) guest.shown = before.shown;
+      if (before.source == guest.source && before.address == guest.address) {
+        guest.shown = before.shown;
+        guest.read_at = before.read_at;
+      }
   }
   guests_ = std::move(guests);
 
@@ -193,10 +246,13 @@ void Arbiter::decide(std::span<ArbiterSource> sources, Nanos now, Nanos interval
   for (Guest& guest : guests_) {
     const bool read = std::any_of(guest.readers.begin(), guest.readers.end(),
                                   [&](size_t reader) { return sources[reader].live || sources[reader].let_go; });
+    if (read) guest.read_at = now;
+    guest.in_doubt = guest.read_at != 0 && now - guest.read_at <= kDoubt * interval;
     const bool shown = !read && all_reported;
     if (shown == guest.shown) continue;
     guest.shown = shown;
     seats_[guest.source].dirty = true;
+    for (const size_t reader : guest.readers) seats_[reader].dirty = true;
   }
 }
 
@@ -208,13 +264,26 @@ void Arbiter::refilter(Seat& seat, size_t source) {
     for (size_t i = 0; i < claim.sides.size(); ++i)
       if (claim.sides[i].source == source && i != claim.winner)
         for (const uint32_t series : claim.sides[i].series) hidden[series] = 1;
-  for (const Guest& guest : guests_)
-    if (guest.source == source && !guest.shown)
+  for (const Guest& guest : guests_) {
+    if (guest.source == source) {
+      if (guest.shown) continue;
       for (size_t i = 0; i < raw.series.size(); ++i)
         if (raw.series[i].device == guest.device) hidden[i] = 1;
+    } else if (guest.shown && std::find(guest.readers.begin(), guest.readers.end(), source) != guest.readers.end()) {
+      // Its readers are silent: what they last said of the same must not stand before it.
+      for (size_t i = 0; i < raw.series.size(); ++i)
+        if (raw.series[i].device >= 0 &&
+            address_of(raw.devices[static_cast<size_t>(raw.series[i].device)]) == guest.address &&
+            std::find(guest.metrics.begin(), guest.metrics.end(), raw.series[i].metric) != guest.metrics.end())
+          hidden[i] = 1;
+    }
+  }
   seat.shown = nullptr;
   seat.kept.clear();
-  if (!seat.renamed && std::find(hidden.begin(), hidden.end(), uint8_t{1}) == hidden.end()) return;
+  const bool doubts = std::any_of(guests_.begin(), guests_.end(), [&](const Guest& guest) {
+    return guest.source == source && guest.shown && guest.read_at != 0;
+  });
+  if (!seat.renamed && !doubts && std::find(hidden.begin(), hidden.end(), uint8_t{1}) == hidden.end()) return;
   auto catalog = std::make_shared<Catalog>();
   catalog->generation = ++generations_;
   catalog->facts = raw.facts;
@@ -247,7 +316,25 @@ void Arbiter::refilter(Seat& seat, size_t source) {
   seat.shown = std::move(catalog);
 }
 
-void Arbiter::apply(Seat& seat, ArbiterSource& source) {
+// Of a driver that was well and does not answer for some seconds nobody knows that its device has failed.
+void Arbiter::give_the_benefit_of_the_doubt(size_t source, Frame& frame, const std::vector<uint32_t>& kept) const {
+  for (const Guest& guest : guests_) {
+    if (guest.source != source || !guest.shown || !guest.in_doubt) continue;
+    const auto place = [&](int series) {
+      const auto at = std::lower_bound(kept.begin(), kept.end(), static_cast<uint32_t>(series));
+      return series >= 0 && at != kept.end() && *at == static_cast<uint32_t>(series)
+                 ? static_cast<size_t>(at - kept.begin())
+                 : frame.values.size();
+    };
+    const size_t silent = place(guest.driver_silent), failed = place(guest.failed), degraded = place(guest.degraded);
+    if (std::max({silent, failed, degraded}) >= frame.values.size() || frame.states[silent] != State::ok ||
+        frame.values[silent] != 1)
+      continue;
+    std::swap(frame.values[failed], frame.values[degraded]);
+  }
+}
+
+void Arbiter::apply(Seat& seat, size_t number, ArbiterSource& source) {
   if (seat.shown == nullptr || !source.view.frame) return;
   const Frame& raw = *source.view.frame;
   Recycled<Frame> frame = seat.frames.take();
@@ -264,6 +351,7 @@ void Arbiter::apply(Seat& seat, ArbiterSource& source) {
     frame->values[i] = raw.values[seat.kept[i]];
     frame->states[i] = raw.states[seat.kept[i]];
   }
+  if (source.shows == Shows::presence) give_the_benefit_of_the_doubt(number, *frame, seat.kept);
   source.view.catalog = seat.shown;
   source.view.frame = std::move(frame);
 }
@@ -287,7 +375,7 @@ void Arbiter::arbitrate(std::span<ArbiterSource> sources, Nanos now, Nanos inter
     Seat& seat = seats_[s];
     if (seat.raw == nullptr) continue;
     if (seat.dirty) refilter(seat, s);
-    apply(seat, sources[s]);
+    apply(seat, s, sources[s]);
   }
 }
 

@@ -8,10 +8,12 @@
 //      device by device. A later one steps in where the earlier has no such metric, has been silent, or has had nothing
 //      but refusals for three intervals; the earlier is believed again after it has answered for ten.
 //   2. Devices with the same PCI address are the same. They carry the identity that the first source gives them, and
-//      keep it while that source is silent.
+//      keep it while that source is silent. The index alone they may lose: it belongs to one device of a vendor, first
+//      to one that is read. A board that is gone has none once the driver has given its number to another.
 //   3. A device of the presence check is shown only while no other source reads it or was let go on request, and not
 //      before every source has had its first say: it is then a device with hw.status failed and a reason instead of a
-//      missing row.
+//      missing row. What its silent readers last said of the same metrics steps aside. A driver that is bound and was
+//      well until a moment ago is not known to have failed: for thirty intervals its device is degraded, then failed.
 //
 // Threads: used by the agent's loop. Cost: with nothing contested, a comparison of pointers; otherwise a look at the
 // contested readings and a copy of the frames that lose some. It allocates when a catalog or a decision changes.
@@ -64,7 +66,10 @@ class Arbiter {
   void learn(std::span<ArbiterSource> sources, Nanos now);
   void decide(std::span<ArbiterSource> sources, Nanos now, Nanos interval, bool settled);
   void refilter(Seat& seat, size_t source);
-  void apply(Seat& seat, ArbiterSource& source);
+  void apply(Seat& seat, size_t number, ArbiterSource& source);
+  void settle_indices(std::span<ArbiterSource> sources);
+  static void describe(Guest& guest, const Catalog& catalog);
+  void give_the_benefit_of_the_doubt(size_t source, Frame& frame, const std::vector<uint32_t>& kept) const;
 
   struct Identity {
     Device device;  // without parent

@@ -84,6 +84,7 @@ class World {
   }
   size_t devices(size_t source) const { return shown_[source].view.catalog->devices.size(); }
   const Catalog& catalog(size_t source) const { return *shown_[source].view.catalog; }
+  const Frame& frame(size_t source) const { return *shown_[source].view.frame; }
 
  private:
   Arbiter arbiter_;
@@ -199,6 +200,101 @@ TEST(Arbiter, ADeviceOfTheBusIsShownWhileNobodyReadsItUnderTheNameThatItHad) {
   world[nvml].states[0] = State::ok;
   world.publish();
   EXPECT_EQ(world.shown(MetricId::hw_status), Strings{"presence:0000:3b:00.0=1"});
+}
+
+// nvml reads a board, and says that it is well; the bus shows it too, and would call it failed.
+class Silence : public testing::Test {
+ protected:
+  Silence() {
+    nvml = world.add("nvml");
+    presence = world.add("presence", Shows::presence);
+    const int board = world.device(nvml, gpu("GPU-1", "0000:18:00.0", "nvidia"));
+    world.series(nvml, MetricId::power, board, 300);
+    for (const auto& [state, value] : {std::pair("ok", 5), std::pair("degraded", 0), std::pair("failed", 0)})
+      world.series(nvml, MetricId::hw_status, board, value, {{AttributeId::hw_state, state}});
+    const int on_bus = world.device(presence, gpu("0000:18:00.0", "0000:18:00.0", "nvidia"));
+    for (const auto& [state, value] : {std::pair("ok", 0), std::pair("degraded", 0), std::pair("failed", 1)})
+      world.series(presence, MetricId::hw_status, on_bus, value, {{AttributeId::hw_state, state}});
+    world.series(presence, MetricId::device_unread, on_bus, 1, {{AttributeId::reason, "driver_silent"}});
+  }
+  void fall_silent() {
+    world[nvml].source.live = false;
+    for (State& state : world[nvml].states) state = State::stale;
+  }
+  // Which hw.status is 1, over all sources.
+  Strings status() {
+    Strings all;
+    for (const size_t source : {nvml, presence})
+      for (const Series& series : world.catalog(source).series)
+        if (series.metric == MetricId::hw_status) {
+          const auto i = static_cast<size_t>(&series - world.catalog(source).series.data());
+          if (world.frame(source).states[i] == State::ok && world.frame(source).values[i] == 1)
+            all.push_back(series.attributes[0].value);
+        }
+    return all;
+  }
+
+  World world;
+  size_t nvml = 0, presence = 0;
+};
+
+TEST_F(Silence, WhatASilentSourceSaidOfADeviceDoesNotStandBeforeTheBus) {
+  world.publish();
+  EXPECT_EQ(world.devices(presence), 0u);
+  fall_silent();
+  world.publish();
+  // A page keeps the first of two series with the same labels, so there must be one.
+  for (const Series& series : world.catalog(nvml).series) EXPECT_NE(series.metric, MetricId::hw_status);
+  EXPECT_EQ(world.shown(MetricId::device_unread), Strings{"presence:GPU-1=1"});
+  EXPECT_EQ(world.shown(MetricId::hw_status).size(), 3u);
+}
+
+TEST_F(Silence, ADriverThatWasWellAMomentAgoIsNotKnownToHaveFailed) {
+  world.publish();
+  fall_silent();
+  world.publish();
+  EXPECT_EQ(status(), Strings{"degraded"});
+  for (int i = 0; i < 28; ++i) world.publish();
+  EXPECT_EQ(status(), Strings{"degraded"});
+  for (int i = 0; i < 3; ++i) world.publish();
+  EXPECT_EQ(status(), Strings{"failed"});
+  world[nvml].source.live = true;
+  for (State& state : world[nvml].states) state = State::ok;
+  world.publish();
+  EXPECT_EQ(world.devices(presence), 0u);
+  EXPECT_EQ(world.shown(MetricId::hw_status).front(), "nvml:GPU-1=5") << "its own word counts again";
+}
+
+TEST_F(Silence, ADriverThatWasNeverWellHasNoSuchCredit) {
+  fall_silent();
+  world.publish();
+  EXPECT_EQ(status(), Strings{"failed"});
+}
+
+TEST(Arbiter, AnIndexBelongsToOneDeviceOfAVendor) {
+  World world;
+  const size_t amd = world.add("amdgpu");
+  const size_t presence = world.add("presence", Shows::presence);
+  world.series(amd, MetricId::power, world.device(amd, gpu("amd-1", "0000:03:00.0", "amd")), 100);
+  Device second = gpu("amd-2", "0000:43:00.0", "amd");
+  second.index = "1";
+  world.series(amd, MetricId::power, world.device(amd, second), 200);
+  for (const char* address : {"0000:03:00.0", "0000:43:00.0"})
+    world.series(presence, MetricId::hw_status, world.device(presence, gpu(address, address, "amd")), 1,
+                 {{AttributeId::hw_state, "failed"}});
+  world.publish();
+  ASSERT_EQ(world.catalog(amd).devices[1].index, "1");
+  // The first leaves, and the driver counts anew.
+  world[amd].building = Catalog();
+  world[amd].values.clear();
+  world[amd].states.clear();
+  second.index = "0";
+  world.series(amd, MetricId::power, world.device(amd, second), 200);
+  world.publish();
+  EXPECT_EQ(world.catalog(amd).devices[0].index, "0");
+  ASSERT_EQ(world.devices(presence), 1u);
+  EXPECT_EQ(world.catalog(presence).devices[0].id, "amd-1");
+  EXPECT_EQ(world.catalog(presence).devices[0].index, "") << "the number is another board's now";
 }
 
 TEST(Arbiter, TheLogsWordGoesToTheDeviceAndIsNotCountedTwice) {
