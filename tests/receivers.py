@@ -497,6 +497,13 @@ def unsnappy(data):
 STALE = struct.unpack("<d", struct.pack("<Q", 0x7ff0000000000002))[0]
 
 
+def markers(body):
+    """[(labels as a frozenset, milliseconds), ...] of the stale markers in a request of remote write 1.0."""
+    request = proto("remote").WriteRequest.FromString(unsnappy(body))
+    return [(frozenset((label.name, label.value) for label in series.labels), sample.timestamp)
+            for series in request.timeseries for sample in series.samples if sample.value != sample.value]
+
+
 def written(body):
     """[(labels as a frozenset, milliseconds, value), ...] of a request of remote write 1.0; stale markers are left out."""
     request = proto("remote").WriteRequest.FromString(unsnappy(body))

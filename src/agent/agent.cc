@@ -356,11 +356,11 @@ class AgentImpl : public Agent {
       HandedOn& last = handed_on_[i];
       const bool own = i + 1 == shown.sources.size();
       // The agent's own numbers change with every publication: once in an interval is enough. A source that is silent
-      // is shown again and again, with the states of its last frame.
+      // is shown again and again, and handed on once, with the time at which it ended.
       if (own ? source.frame->monotonic - last.monotonic < config_.poll.interval * 9 / 10
-              : source.frame->sequence == last.sequence && source.frame->generation == last.generation)
+              : source.frame->monotonic == last.monotonic && source.frame->generation == last.generation)
         continue;
-      last = {source.frame->monotonic, source.frame->sequence, source.frame->generation};
+      last = {source.frame->monotonic, source.frame->generation};
       if (history_) history_->append(source.name, source.catalog, *source.frame);
       exporters_.append(source.name, source.catalog, source.frame);
     }
@@ -529,7 +529,6 @@ class AgentImpl : public Agent {
 
   struct HandedOn {
     Nanos monotonic = 0;
-    uint64_t sequence = 0;
     uint64_t generation = 0;
   };
   std::unique_ptr<Store> store_;

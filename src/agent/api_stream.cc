@@ -40,11 +40,11 @@ class EventStream final : public HttpStream {
       const Frame& frame = *source.frame;
       const bool own = i + 1 == seen_.size();
       Seen& seen = seen_[i];
-      // A source that is silent is shown again and again, with another time.
+      // A source that is silent is shown again and again, and told of once.
       const bool fresh = own ? frame.monotonic >= seen.monotonic + kOwnPace || seen.monotonic == 0
-                             : frame.sequence != seen.sequence || frame.generation != seen.generation;
+                             : frame.monotonic != seen.monotonic || frame.generation != seen.generation;
       if (!fresh) continue;
-      seen = {frame.monotonic, frame.sequence, frame.generation};
+      seen = {frame.monotonic, frame.generation};
       if (source.catalog != seen_catalog(i)) choose(i, source.catalog);
       if (chosen_[i].series.empty()) continue;
       if (chosen_[i].series.size() > kMaxStreamSeries) {
@@ -61,7 +61,6 @@ class EventStream final : public HttpStream {
  private:
   struct Seen {
     Nanos monotonic = 0;
-    uint64_t sequence = 0;
     uint64_t generation = 0;
   };
   struct Chosen {

@@ -462,6 +462,10 @@ void CollectorSlot::mark_stale() {
   Recycled<Frame> gone = frames_pool_.take();
   *gone = *latest_;
   std::fill(gone->states.begin(), gone->states.end(), State::stale);
+  // It ends now: whoever was told of the last reading is told of the end as something that came after it. The readings'
+  // own times stay.
+  gone->wall = clock_.wall();
+  gone->monotonic = clock_.monotonic();
   latest_ = std::move(gone);
   stale_ = true;
   changed_ = true;
