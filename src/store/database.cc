@@ -541,8 +541,11 @@ Result<TierUse> Database::use(uint8_t tier) {
     }
     if (!query.ok()) return fail(impl_->error(query.code()));
   }
-  Query query(*impl_, "SELECT min(first_wall) FROM chunk WHERE tier = ?");
-  if (query.bind(int64_t{tier}).row()) use.oldest = query.integer(0);
+  Query query(*impl_, "SELECT min(first_wall), max(last_wall) FROM chunk WHERE tier = ?");
+  if (query.bind(int64_t{tier}).row()) {
+    use.oldest = query.integer(0);
+    use.newest = query.integer(1);
+  }
   if (!query.ok()) return fail(impl_->error(query.code()));
   return use;
 }

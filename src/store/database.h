@@ -48,6 +48,7 @@ struct TierUse {
   uint64_t bytes = 0;
   uint64_t chunks = 0;
   Nanos oldest = 0;  // wall; 0: none
+  Nanos newest = 0;
 };
 
 class Database {

@@ -124,6 +124,7 @@ Status DiskCore::try_open() {
     database_.reset();
     return highest.error();
   }
+  if (const Result<TierUse> use = database_->use(0); use) newest_at_start_ = use->newest;
   // Rows that came before the file could be opened get their places after all that it has; so do cursors.
   tail.renumber(*highest);
   for (auto& [name, cursor] : cursors_) {
@@ -212,7 +213,8 @@ Status DiskCore::cycle() {
       if (Status status = database_->check(); status.code() == Code::lost) return status;
     }
     // An eighth of what waits is more than it will take.
-    if (Status status = writer_.retain(*database_, file_mutex_, now, tail.counts().waiting_bytes / 8); !status.ok())
+    const std::optional<Nanos> settled = settled_time_.look(now, options.clock->monotonic(), newest_at_start_);
+    if (Status status = writer_.retain(*database_, file_mutex_, settled, tail.counts().waiting_bytes / 8); !status.ok())
       return status;
     if (Status status = seal(); !status.ok()) return status;
     if (Status status = writer_.tidy(*database_, file_mutex_); !status.ok()) return status;

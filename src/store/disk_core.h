@@ -18,6 +18,7 @@
 #include "store/disk_tail.h"
 #include "store/disk_writer.h"
 #include "store/file_reader.h"
+#include "store/settled_time.h"
 
 namespace accelmon::store {
 
@@ -94,6 +95,8 @@ class DiskCore {
   std::mutex file_mutex_;
   std::unique_ptr<Database> database_;
   DiskWriter writer_;
+  SettledTime settled_time_;
+  Nanos newest_at_start_ = 0;          // wall, of the file as it was found
   std::atomic<bool> numbered_{false};  // rows have their numbers after those of a file
 
   std::mutex reader_mutex_;

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "store/disk_feed_for_test.h"
+#include "store/settled_time.h"
 
 namespace accelmon {
 namespace {
@@ -282,6 +283,50 @@ TEST(DiskStore, AClockThatIsSetBackLosesNothing) {
   EXPECT_EQ(range.points.size(), 400u);
   EXPECT_TRUE(std::is_sorted(range.points.begin(), range.points.end(),
                              [](const StorePoint& a, const StorePoint& b) { return a.wall < b.wall; }));
+}
+
+// A clock that shows next year for some seconds: everything would be too old, what exporters have not sent with it.
+TEST(DiskStore, AClockThatJumpsAheadAndBackDeletesNothing) {
+  const Folder folder;
+  Disk disk(folder);
+  disk.options.keep = {120 * kSecond, 400 * kSecond, 3600 * kSecond};
+  disk.again();
+  Feed feed;
+  disk.run(feed, 100);
+  const DiskState before = disk.store->state();
+  constexpr Nanos kYear = 365 * 86'400 * kSecond;
+  disk.clock.jump_wall(kYear);
+  feed.frame.wall += kYear;
+  disk.run(feed, 6);
+  disk.clock.jump_wall(-kYear);
+  feed.frame.wall -= kYear;
+  disk.run(feed, 6);
+  EXPECT_EQ(disk.store->state().tier_oldest[0], before.tier_oldest[0]);
+  auto scan = disk.store->scan(INT64_MIN, kFar).value();
+  uint64_t at = 0;
+  const FrameBatch batch = scan.next(1000).value();
+  expect_frames(batch, feed, at);
+  EXPECT_EQ(at, 112u);
+  // After an hour in which the clocks keep step age counts again.
+  disk.run(feed, 3700, 60);
+  EXPECT_GT(disk.store->state().tier_oldest[0], before.tier_oldest[0]);
+}
+
+TEST(SettledTime, GoesByAClockThatHasKeptStepForAnHourOrGoesOnWhereTheHistoryEnds) {
+  using store::SettledTime;
+  constexpr Nanos kNow = 1'700'000'000 * kSecond, kHour = 3600 * kSecond;
+  EXPECT_EQ(SettledTime().look(kNow, kSecond, 0), kNow) << "nothing to lose";
+  EXPECT_EQ(SettledTime().look(kNow, kSecond, kNow - kHour), kNow);
+  SettledTime time;
+  // Three days after the last row: perhaps it was off, perhaps the clock is wrong.
+  EXPECT_EQ(time.look(kNow, kSecond, kNow - 72 * kHour), std::nullopt);
+  EXPECT_EQ(time.look(kNow + kHour / 2, kSecond + kHour / 2, 0), std::nullopt);
+  EXPECT_EQ(time.look(kNow + kHour, kSecond + kHour, 0), kNow + kHour);
+  // Slewed, not jumped.
+  EXPECT_TRUE(time.look(kNow + 2 * kHour + 10 * kSecond, kSecond + 2 * kHour, 0));
+  EXPECT_EQ(time.look(kNow + 50 * kHour, 2 * kSecond + 2 * kHour, 0), std::nullopt);
+  EXPECT_EQ(time.look(kNow + 2 * kHour + 13 * kSecond, 3 * kSecond + 2 * kHour, 0), std::nullopt) << "and back";
+  EXPECT_TRUE(time.look(kNow + 3 * kHour + 13 * kSecond, 3 * kSecond + 3 * kHour, 0));
 }
 
 TEST(DiskStore, AFileOfHistoryIsReadWithoutAStore) {

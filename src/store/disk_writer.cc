@@ -313,15 +313,15 @@ Status DiskWriter::remove(Database& database, std::mutex& file_lock, std::span<c
 
 // ---- retention ----
 
-Status DiskWriter::retain(Database& database, std::mutex& file_lock, Nanos now, uint64_t room) {
+Status DiskWriter::retain(Database& database, std::mutex& file_lock, std::optional<Nanos> now, uint64_t room) {
   constexpr size_t kSome = 64;
   const auto oldest = [&](uint8_t tier, Nanos before) {
     const std::lock_guard lock(file_lock);
     return database.oldest(tier, before, kSome);
   };
-  for (uint8_t tier = 0; tier < 3; ++tier)
+  for (uint8_t tier = 0; now && tier < 3; ++tier)
     for (bool more = true; more;) {
-      const Result<std::vector<ChunkRow>> old = oldest(tier, now - options_.keep[tier]);
+      const Result<std::vector<ChunkRow>> old = oldest(tier, *now - options_.keep[tier]);
       if (!old) return old.error();
       more = old->size() == kSome;
       if (old->empty()) break;

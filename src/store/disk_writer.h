@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -37,8 +38,9 @@ class DiskWriter {
               std::span<const std::pair<std::string, uint64_t>> cursors);
   // Makes large chunks of all that is due; `stop` is asked between two of them.
   Status merge(Database& database, std::mutex& file_lock, Nanos now, const std::function<bool()>& stop);
-  // Drops what is too old, and the oldest while there is too much; `room`: bytes that are about to be written.
-  Status retain(Database& database, std::mutex& file_lock, Nanos now, uint64_t room);
+  // Drops what is too old, and the oldest while there is too much; `now`: nothing where no clock can say what is too
+  // old; `room`: bytes that are about to be written.
+  Status retain(Database& database, std::mutex& file_lock, std::optional<Nanos> now, uint64_t room);
   // Keeps the log short.
   Status tidy(Database& database, std::mutex& file_lock);
   // Another file: what was known of the old one's numbers is forgotten.
