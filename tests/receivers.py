@@ -94,16 +94,20 @@ class Receiver:
         self.temporary.cleanup()
 
 
+def scrape_config(port, job="scraped"):
+    """Each second, where there is something to scrape."""
+    config = "global: {scrape_interval: 1s, scrape_timeout: 1s}\n"
+    if port:
+        config += f"scrape_configs:\n  - job_name: {job}\n    static_configs: [{{targets: ['127.0.0.1:{port}']}}]\n"
+    return config
+
+
 class Prometheus(Receiver):
     """With remote write switched on; `scrapes`: the port of an agent that it scrapes each second."""
 
-    def __init__(self, scrapes=None, job="scraped"):
+    def __init__(self, scrapes=None):
         super().__init__()
-        config = "global: {scrape_interval: 1s, scrape_timeout: 1s}\n"
-        if scrapes:
-            config += (f"scrape_configs:\n  - job_name: {job}\n    static_configs: "
-                       f"[{{targets: ['127.0.0.1:{scrapes}']}}]\n")
-        (self.folder / "p.yml").write_text(config)
+        (self.folder / "p.yml").write_text(scrape_config(scrapes))
         self.start([have("prometheus"), "--config.file=p.yml", "--storage.tsdb.path=data",
                     f"--web.listen-address=127.0.0.1:{self.port}", "--web.console.templates=", "--web.console.libraries=",
                     "--web.enable-remote-write-receiver"],
@@ -123,9 +127,13 @@ class Prometheus(Receiver):
 
 
 class VictoriaMetrics(Receiver):
-    def __init__(self):
+    """Likewise."""
+
+    def __init__(self, scrapes=None):
         super().__init__()
+        (self.folder / "v.yml").write_text(scrape_config(scrapes))
         self.start([have("victoria-metrics"), f"-storageDataPath={self.folder}/vm",
+                    f"-promscrape.config={self.folder}/v.yml",
                     f"-httpListenAddr=127.0.0.1:{self.port}", "-search.latencyOffset=0s", "-loggerLevel=WARN"],
                    lambda: http_get(self.port, "/health")[0] == 200)
 
