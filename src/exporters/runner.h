@@ -3,8 +3,9 @@
 // A thread of its own, so that a far end that is slow, refuses or lies holds up nothing else. What could not be sent
 // stays where it is (the history on disk, or the feed in memory), so an outage costs memory nothing, and afterwards
 // everything arrives in order. Pauses double from one second to a minute, with up to a quarter of chance on top, and
-// are as long as the far end asks for. A request at which the far end itself fails (500) is left out after an hour of
-// tries, one that is refused at once, so that no sample blocks those behind it for ever.
+// are as long as the far end asks for. A request at which the far end itself fails (500) is searched for what it
+// fails at after some tries (Destination::search) and left out after an hour of them, one that is refused at once, so
+// that no sample blocks those behind it for ever.
 //
 // Threads: start() and stop() by the agent's thread; state() from any. Cost: nothing between the intervals.
 #pragma once

@@ -22,6 +22,7 @@ struct Script {
   std::deque<Sent> answers;  // then: delivered
   std::deque<size_t> polls;  // of each batch that the cursor has
   size_t requests = 1;       // of a batch
+  bool searches = false;     // search() goes on with another request
   bool hangs = false;        // send() waits until it is interrupted
   bool interrupted = false;
   Status read_error, commit_error;
@@ -107,6 +108,11 @@ class FakeDestination final : public Destination {
     answer.bytes = 100;
     script_.say("send");
     return answer;
+  }
+  bool search() override {
+    script_.say("search");
+    if (script_.searches) ++left_;
+    return script_.searches;
   }
   void commit() override { script_.say("commit"); }
   void interrupt() override {
@@ -230,6 +236,22 @@ TEST_F(RunnerTest, AFailingRequestIsLeftOutInTheEnd) {
   EXPECT_EQ(script.count("send"), 11);
   EXPECT_EQ(runner->state().rejected, 5u);
   EXPECT_EQ(runner->state().samples, 5u);
+}
+
+TEST_F(RunnerTest, WhatFailsAgainAndAgainIsSearched) {
+  script.polls = {1};
+  script.searches = true;
+  for (int i = 0; i < 9; ++i) script.answers.push_back(saying(Verdict::failed, "HTTP 500"));
+  Sent found = saying(Verdict::delivered);
+  found.left_out = 2;
+  script.answers.push_back(found);
+  RunnerOptions options;
+  options.first_pause = options.longest_pause = 1;
+  start(std::move(options));
+  ASSERT_TRUE(script.wait("cursor commit"));
+  runner->stop();
+  EXPECT_EQ(script.count("search"), 2) << "after four tries, and after eight";
+  EXPECT_EQ(runner->state().rejected, 2u);
 }
 
 TEST_F(RunnerTest, ARefusedRequestBlocksNothing) {
