@@ -65,6 +65,8 @@ class Destination {
   virtual Sent send() = 0;
   // The far end failed at this request several times. True: next() looks for what it fails at, in smaller ones.
   virtual bool search() { return false; }
+  // Samples of the batch that were left out, since the clock was set back a little (encode/series_book.h).
+  virtual uint64_t late() const { return 0; }
   // What was sent since begin() is done with: delivered or refused.
   virtual void commit() = 0;
   // From any thread: what waits in send() comes back soon, with `later`.

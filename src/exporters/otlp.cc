@@ -57,6 +57,7 @@ class OtlpDestination final : public Destination {
     encoder_.commit();
     batch_ = {};
   }
+  uint64_t late() const override { return encoder_.late(); }
   void interrupt() override { http_.interrupt(); }
 
  private:

@@ -74,6 +74,7 @@ class RemoteWriteDestination final : public Destination {
     encoder_->commit();
     batch_ = {};
   }
+  uint64_t late() const override { return encoder_->late(); }
   void interrupt() override { http_.interrupt(); }
 
  private:

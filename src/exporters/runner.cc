@@ -176,6 +176,13 @@ bool Runner::send(const FrameBatch& batch) {
     }
     if (!again) break;
   }
+  if (const uint64_t late = destination_->late(); late != 0) {
+    const std::string message = std::to_string(late) + " samples were left out: the clock was set back";
+    const std::lock_guard lock(mutex_);
+    if (state_.late == 0) log(LogLevel::warn, "exporter " + options_.name, message);
+    state_.late += late;
+    state_.message = message;
+  }
   destination_->commit();
   return true;
 }

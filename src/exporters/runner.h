@@ -39,6 +39,7 @@ struct ExporterState {
   uint64_t samples = 0;     // delivered
   uint64_t rejected = 0;    // samples that the far end did not want, or requests that it refused
   uint64_t lost_polls = 0;  // that fell out of the history before they could be sent
+  uint64_t late = 0;        // samples left out since the clock was set back a little
   uint64_t requests_ok = 0, requests_failed = 0;
   uint64_t bytes = 0;      // sent with success
   uint64_t behind = 0;     // polls that wait

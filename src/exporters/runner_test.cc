@@ -27,6 +27,7 @@ struct Script {
   bool interrupted = false;
   Status read_error, commit_error;
   uint64_t lost = 0;
+  uint64_t late = 0;
 
   void say(std::string call) {
     const std::lock_guard lock(mutex);
@@ -109,6 +110,7 @@ class FakeDestination final : public Destination {
     script_.say("send");
     return answer;
   }
+  uint64_t late() const override { return script_.late; }
   bool search() override {
     script_.say("search");
     if (script_.searches) ++left_;
@@ -322,6 +324,16 @@ TEST_F(RunnerTest, PartsThatAreRejectedAreCounted) {
   EXPECT_EQ(runner->state().samples, 3u);
   EXPECT_EQ(runner->state().rejected, 2u);
   EXPECT_EQ(runner->state().message, "2 points were rejected");
+}
+
+TEST_F(RunnerTest, WhatAClockThatWasSetBackCostsIsTold) {
+  script.polls = {1, 1};
+  script.late = 3;
+  start();
+  ASSERT_TRUE(script.wait("cursor commit", 2));
+  runner->stop();
+  EXPECT_EQ(runner->state().late, 6u);
+  EXPECT_EQ(runner->state().message, "3 samples were left out: the clock was set back");
 }
 
 TEST_F(RunnerTest, StopDoesNotWaitForAPause) {
