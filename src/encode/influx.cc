@@ -75,7 +75,7 @@ InfluxEncoder::Plan InfluxEncoder::build(const FrameRun& run) const {
   return plan;
 }
 
-size_t InfluxEncoder::encode(std::span<const FrameRun> batch, std::string& out) {
+size_t InfluxEncoder::encode(std::span<const FrameRun> batch, std::string& out, std::vector<InfluxLine>* lines) {
   size_t written = 0;
   for (const FrameRun& run : batch) {
     if (run.catalog == nullptr) continue;
@@ -85,14 +85,13 @@ size_t InfluxEncoder::encode(std::span<const FrameRun> batch, std::string& out) 
       for (const Line& line : plan.lines) {
         const size_t start = out.size();
         out.append(plan.text, line.begin, line.size);
-        bool any = false;
+        uint32_t fields = 0;
         for (uint32_t f = line.first; f < line.first + line.fields; ++f) {
           const Field& field = plan.fields[f];
           double value = 0;
           if (!sample(*frame, field.series, field.kind, value)) continue;
           if (field.integer && !(std::abs(value) < kIntegerEnd)) continue;
-          if (any) out += ',';
-          any = true;
+          if (fields++ != 0) out += ',';
           out.append(plan.text, field.begin, field.size);
           if (field.integer) {
             append_number(out, static_cast<int64_t>(std::llround(value)));
@@ -101,7 +100,7 @@ size_t InfluxEncoder::encode(std::span<const FrameRun> batch, std::string& out) 
             append_number(out, value);
           }
         }
-        if (!any) {
+        if (fields == 0) {
           out.resize(start);
           continue;
         }
@@ -109,6 +108,7 @@ size_t InfluxEncoder::encode(std::span<const FrameRun> batch, std::string& out) 
         append_number(out, static_cast<int64_t>(frame->wall));
         out += '\n';
         ++written;
+        if (lines != nullptr) lines->push_back({out.size(), fields});
       }
     }
   }

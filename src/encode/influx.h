@@ -25,14 +25,19 @@ struct InfluxOptions {
   ConstantLabels labels;
 };
 
+struct InfluxLine {
+  size_t end;  // in the text, behind its line break
+  uint32_t fields;
+};
+
 // Whether the metric's numbers are whole ones to InfluxDB.
 bool influx_integer(const MetricInfo& metric);
 
 class InfluxEncoder {
  public:
   explicit InfluxEncoder(InfluxOptions options) : options_(std::move(options)) {}
-  // Appends whole lines. Returns how many.
-  size_t encode(std::span<const FrameRun> batch, std::string& out);
+  // Appends whole lines. Returns how many. `lines`: gets where each of them ends.
+  size_t encode(std::span<const FrameRun> batch, std::string& out, std::vector<InfluxLine>* lines = nullptr);
 
  private:
   struct Field {

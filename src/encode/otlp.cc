@@ -1,5 +1,6 @@
 #include "encode/otlp.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/text.h"
@@ -103,7 +104,7 @@ struct OtlpEncoder::State {
   std::vector<Point> points;  // of the metric at hand
   protobuf::Buffer out;
   size_t room_in_front = 0;  // protobuf: for what is written last
-  size_t point_count = 0;
+  size_t point_count = 0, all_points = 0;
 };
 
 void OtlpEncoder::State::prepare(SeriesBook::Plan& plan, SeriesBook::Entry& entry, const LabelSet& labels) const {
@@ -304,17 +305,26 @@ OtlpEncoder::~OtlpEncoder() = default;
 OtlpEncoder::OtlpEncoder(OtlpEncoder&&) noexcept = default;
 OtlpEncoder& OtlpEncoder::operator=(OtlpEncoder&&) noexcept = default;
 
-std::string_view OtlpEncoder::encode(std::span<const FrameRun> batch) {
+std::string_view OtlpEncoder::encode(std::span<const FrameRun> batch, size_t skip, size_t most) {
   State& state = *state_;
   state.book.begin(batch);
   state.out.clear();
-  state.point_count = 0;
+  state.point_count = state.all_points = 0;
   if (state.options.form == OtlpForm::json)
     state.out.append(state.front);
   else
     state.out.wrote(state.out.room(state.room_in_front) + state.room_in_front);
   for (const MetricInfo& metric : all_metrics()) {
     state.collect(metric);
+    const size_t before = state.all_points, size = state.points.size();
+    state.all_points += size;
+    if (before < skip || state.all_points - skip > most) {
+      const size_t first = std::min(size, skip - std::min(skip, before));
+      const size_t done = before + first - skip;  // below zero: nothing is left
+      const size_t left = before + first < skip || done >= most ? 0 : std::min(size - first, most - done);
+      std::copy_n(state.points.begin() + static_cast<std::ptrdiff_t>(first), left, state.points.begin());
+      state.points.resize(left);
+    }
     if (state.points.empty()) continue;
     const State::Metric& form = state.metrics[index(metric.id)];
     if (state.options.form == OtlpForm::json)
@@ -331,6 +341,9 @@ void OtlpEncoder::commit() {
 }
 size_t OtlpEncoder::points() const {
   return state_->point_count;
+}
+size_t OtlpEncoder::all_points() const {
+  return state_->all_points;
 }
 uint64_t OtlpEncoder::late() const {
   return state_->book.late();

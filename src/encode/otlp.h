@@ -16,6 +16,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -55,14 +56,18 @@ class OtlpEncoder {
 
   // The request for `batch`, as of the last commit(); empty when there is nothing to send. The text lives until the
   // next call. The caller bounds the batch: some 150 bytes a point as protobuf, 400 as JSON.
-  std::string_view encode(std::span<const FrameRun> batch);
+  // `skip`, `most`: of the points of the batch, whose order is always the same, only those behind the first `skip`, and
+  // no more than `most`.
+  std::string_view encode(std::span<const FrameRun> batch, size_t skip = 0,
+                          size_t most = std::numeric_limits<size_t>::max());
   // The far end has what encode() gave (or will never take it). Without it the next encode() begins where the last
   // commit() left off, so that what was lost on the way can be encoded again.
   void commit();
 
-  size_t points() const;  // in the last request
-  uint64_t late() const;  // samples of the last batch left out since their time does not follow the last one's
-  size_t series() const;  // remembered
+  size_t points() const;      // in the last request
+  size_t all_points() const;  // of its batch
+  uint64_t late() const;      // samples of the last batch left out since their time does not follow the last one's
+  size_t series() const;      // remembered
 
  private:
   struct State;

@@ -384,6 +384,36 @@ TEST(Otlp, AClockThatWasSetBack) {
   ASSERT_EQ(points.size(), 2u);
   EXPECT_EQ(points[1].as_double(), 4);
   EXPECT_EQ(encoder.late(), 10u);
+  encoder.commit();
+  // By more than a little: what is read now is sent, and no sum starts behind its end.
+  BatchMaker back;
+  back.run("nvml", five_kinds()).frame(kBegin - 86400 * kSecond, {5, 5, 5, 1, 1});
+  const auto message = parsed(encoder.encode(back.batch()));
+  EXPECT_EQ(encoder.points(), 5u);
+  EXPECT_EQ(encoder.late(), 0u);
+  for (const auto& point : points_of(message, "hw.energy"))
+    EXPECT_LE(point.start_time_unix_nano(), point.time_unix_nano());
+}
+
+TEST(Otlp, ABatchInParts) {
+  OtlpEncoder encoder(options_of(OtlpForm::protobuf));
+  BatchMaker make;
+  make.run("nvml", five_kinds());
+  for (int i = 0; i < 3; ++i) make.frame(kBegin + i * kSecond, {1.0 * i, 1.0 + i, 1, 1, 1});
+  for (const size_t most : {1u, 2u, 4u, 7u, 15u, 99u}) {
+    std::vector<double> temperatures;
+    size_t sum = 0;
+    for (size_t done = 0; done < 15; done += most) {
+      const auto message = parsed(encoder.encode(make.batch(), done, most));
+      EXPECT_EQ(encoder.all_points(), 15u);
+      EXPECT_EQ(encoder.points(), std::min<size_t>(most, 15 - done));
+      sum += encoder.points();
+      for (const auto& point : points_of(message, "hw.temperature")) temperatures.push_back(point.as_double());
+    }
+    EXPECT_EQ(sum, 15u) << most;
+    EXPECT_EQ(temperatures, (std::vector<double>{0, 1, 2})) << most;
+  }
+  EXPECT_TRUE(encoder.encode(make.batch(), 15).empty());
 }
 
 }  // namespace

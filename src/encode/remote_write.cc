@@ -173,7 +173,11 @@ void RemoteWriteEncoder::State::write(const SeriesBook::Plan& plan, const Series
       }
       room = 1;  // it is larger than a request may be, and there is no smaller piece
     }
-    const size_t count = std::min(room, rest.size());
+    size_t count = std::min(room, rest.size());
+    // Behind a clock that was set back the series stands once more: within one its samples ascend.
+    const auto back = std::adjacent_find(rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(count),
+                                         [](const Sample& a, const Sample& b) { return b.time <= a.time; });
+    if (back != rest.begin() + static_cast<std::ptrdiff_t>(count)) count = static_cast<size_t>(back - rest.begin()) + 1;
     write_series(plan, entry, rest.first(count));
     open.samples += count;
     rest = rest.subspan(count);

@@ -4,7 +4,7 @@
 // instance, ...), sorted by name. A series that ends, or is not `ok` any more, gets one stale marker, so that a query
 // does not go on showing its last value for five minutes. Samples of a series are in ascending order over all requests,
 // as receivers demand; one whose time does not follow is left out and counted (late()), since a receiver would refuse
-// whatever came with it.
+// whatever came with it. Behind a clock that was set back by more than ten seconds a series begins anew.
 //
 // 2.0 says since when a counter counts only where that was seen: a counter that fell began anew after its reading
 // before. A first sight is no start, and a receiver that puts a zero there would show growth that never was.

@@ -281,6 +281,30 @@ TEST_P(RemoteWrite, ClockThatWasSetBackAndSameMillisecond) {
     EXPECT_EQ(series.samples[0].time, series.key.find("GPU-1") != std::string::npos ? ms(1.001) : ms(0));
 }
 
+// Two days ahead for three polls, and back: what is read now is sent, in ascending order within each series.
+TEST_P(RemoteWrite, AClockThatWasFarAheadStopsNothing) {
+  constexpr Nanos kAhead = 2 * 86400 * kSecond;
+  RemoteWriteEncoder encoder(options_of(GetParam()));
+  BatchMaker make;
+  make.run("nvml", five_kinds());
+  for (int i = 0; i < 3; ++i) make.frame(kBegin + kAhead + i * kSecond, {1, 1.0 + i, 1, 1, 1});
+  for (int i = 3; i < 6; ++i) make.frame(kBegin + i * kSecond, {1, 1.0 + i, 1, 1, 1});
+  const std::vector<Request> requests = encoded(encoder, make, GetParam());
+  ASSERT_EQ(requests.size(), 1u);
+  EXPECT_EQ(requests[0].samples, 30u);
+  EXPECT_EQ(encoder.late(), 0u);
+  ASSERT_EQ(requests[0].series.size(), 10u) << "each stands twice";
+  for (const Series& series : requests[0].series) {
+    ASSERT_EQ(series.samples.size(), 3u);
+    EXPECT_LT(series.samples[0].time, series.samples[2].time);
+    for (const auto& sample : series.samples) EXPECT_LE(sample.start, sample.time);
+  }
+  encoder.commit();
+  BatchMaker second;
+  second.run("nvml", five_kinds()).frame(kBegin + 6 * kSecond, {1, 7, 1, 1, 1});
+  EXPECT_EQ(encoded(encoder, second, GetParam())[0].samples, 5u);
+}
+
 TEST_P(RemoteWrite, NothingToSay) {
   RemoteWriteEncoder encoder(options_of(GetParam()));
   std::string body;

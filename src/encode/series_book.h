@@ -69,6 +69,7 @@ class SeriesBook {
     const Entry* entry;
     Nanos time;  // of the first frame without it
   };
+  static constexpr Nanos kMostLate = 10 * kSecond;
   enum class Seen : uint8_t { nothing, sample, gap };
 
   // `prepare` appends what the encoder wants ready of a series to the plan; `entry.at` and `size` are its own to set.
@@ -94,8 +95,12 @@ class SeriesBook {
     const bool good = frame.states[entry.series] == State::ok && value == value && !(counter && value < 0);
     if (!good && !memory.shown) return Seen::nothing;
     if (memory.time != 0 && frame.wall / resolution_ <= memory.time / resolution_) {
-      late_ += good;
-      return Seen::nothing;
+      if (memory.time - frame.wall <= kMostLate) {
+        late_ += good;
+        return Seen::nothing;
+      }
+      memory.counted = memory.fell = false;
+      memory.start = frame.wall;
     }
     memory.time = frame.wall;
     memory.shown = good;
@@ -122,7 +127,8 @@ class SeriesBook {
   }
 
   // Samples left out since the last begin() because their time does not follow that of the last one (a clock that was
-  // set back): a receiver would refuse all that came with them.
+  // set back a little): a receiver would refuse all that came with them. Behind a step back of more than kMostLate a
+  // series begins anew, and the receiver judges: nothing would be sent before the clock has passed where it was.
   uint64_t late() const { return late_; }
   size_t series() const { return ids_.size(); }  // remembered
 

@@ -34,6 +34,7 @@ struct Sent {
   uint64_t samples = 0;   // in the request
   uint64_t bytes = 0;     // as sent
   uint64_t rejected = 0;  // samples of it that the far end did not want
+  uint64_t left_out = 0;  // samples of requests before that it turned out to fail at; with `delivered`
   Nanos retry_after = 0;  // what it asked for; with `later`
   std::string message;    // for people: what it said, without secrets
 
@@ -62,6 +63,10 @@ class Destination {
   // Makes the next request; false: there is none left.
   virtual bool next() = 0;
   virtual Sent send() = 0;
+  // The far end failed at this request several times. True: next() looks for what it fails at, in smaller ones.
+  virtual bool search() { return false; }
+  // Samples of the batch that were left out, since the clock was set back a little (encode/series_book.h).
+  virtual uint64_t late() const { return 0; }
   // What was sent since begin() is done with: delivered or refused.
   virtual void commit() = 0;
   // From any thread: what waits in send() comes back soon, with `later`.

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <fstream>
 #include <protozero/pbf_reader.hpp>
 
@@ -256,6 +257,57 @@ TEST(RemoteWriteDestination, AReceiverThatRefusesEverythingLosesItAll) {
   EXPECT_EQ(refused, 20u);
 }
 
+// Of every request of a far end that is away for good, or that wants none of an old backlog.
+TEST(RemoteWriteDestination, WhatRefusesEverythingCostsFewRequests) {
+  std::atomic<bool> wants = false;
+  const Server server([&](const auto&) { return wants ? Server::reply(204) : Server::reply(400, "out of bounds"); });
+  const auto destination = remote_write(server);
+  BatchMaker make = polls(2000);
+  uint64_t refused = 0;
+  for (int batch = 0; batch < 4; ++batch)
+    for (const Sent& sent : deliver(*destination, make.batch()))
+      refused += sent.verdict == Verdict::refused ? sent.samples : 0;
+  EXPECT_EQ(refused, 40'000u);
+  EXPECT_LT(server.requests().size(), 130u);
+  const size_t before = server.requests().size();
+  wants = true;
+  BatchMaker later;
+  later.run("nvml", for_test::five_kinds());
+  for (int i = 2000; i < 3000; ++i) later.frame(kBegin + i * kSecond, {50, 1000.0 + i, 3e9, 1, 1});
+  for (const Sent& sent : deliver(*destination, later.batch())) EXPECT_EQ(sent.verdict, Verdict::delivered);
+  EXPECT_LT(server.requests().size() - before, 6u);
+}
+
+// A receiver that answers 500 for one series (Prometheus 2.x does for what it cannot take).
+TEST(RemoteWriteDestination, WhatAFarEndFailsAtIsFound) {
+  std::atomic<bool> down = false;
+  const Server server([&](const Server::Request& request) {
+    for (const auto& [name, time] : decode(request.body).samples)
+      if (down || name == "hw_energy_joules_total") return Server::reply(500, "boom");
+    return Server::reply(204);
+  });
+  const auto destination = remote_write(server);
+  BatchMaker make = polls(8);
+  const auto work = [&] {
+    uint64_t taken = 0, left_out = 0;
+    destination->begin(make.batch());
+    for (int requests = 0; requests < 200 && destination->next(); ++requests) {
+      const Sent sent = destination->send();
+      if (sent.verdict == Verdict::failed) {
+        if (requests > 100 || !destination->search()) break;
+        continue;
+      }
+      left_out += sent.left_out;
+      taken += sent.verdict == Verdict::delivered ? sent.samples : 0;
+    }
+    return std::pair(taken, left_out);
+  };
+  down = true;
+  EXPECT_EQ(work(), std::pair(uint64_t{0}, uint64_t{0})) << "a far end that is ill loses nothing";
+  down = false;
+  EXPECT_EQ(work(), std::pair(uint64_t{32}, uint64_t{8}));
+}
+
 TEST(RemoteWriteDestination, FallsBackToTheFirstVersion) {
   for (const int status : {204, 415}) {
     const Server server([&](const Server::Request& request) {
@@ -300,6 +352,56 @@ TEST(InfluxDestination, APartialWriteIsNotSentAgain) {
   EXPECT_THAT(server.requests()[0].body, HasSubstr("accelmon,"));
 }
 
+TEST(InfluxDestination, WhatIsTooLargeGoesInSmallerOnes) {
+  std::string all;
+  const Server server([&](const Server::Request& request) {
+    if (request.body.size() > 3000) return Server::reply(413);
+    all += request.body;
+    return Server::reply(204);
+  });
+  std::string where;
+  auto made = make_influx(settings({{"url", server.url("/write?db=x")}, {"gzip", "false"}}), kIdentity, where);
+  ASSERT_TRUE(made);
+  for (int batch = 0; batch < 2; ++batch) {
+    BatchMaker make = polls(100);
+    uint64_t taken = 0, other = 0;
+    for (const Sent& sent : deliver(**made, make.batch()))
+      (sent.verdict == Verdict::delivered ? taken : other) += sent.verdict == Verdict::pieces ? 0 : sent.samples;
+    EXPECT_EQ(taken, 500u);
+    EXPECT_EQ(other, 0u);
+  }
+  size_t larger = 0;
+  for (const auto& request : server.requests()) larger += request.body.size() > 3000;
+  EXPECT_LT(larger, 8u) << "the size that it takes is known in the second batch";
+  EXPECT_EQ(all.size() % 2, 0u);
+  EXPECT_EQ(all.substr(0, all.size() / 2), all.substr(all.size() / 2));
+}
+
+TEST(OtlpDestination, WhatIsTooLargeGoesInSmallerOnes) {
+  const Server server(
+      [&](const Server::Request& request) { return Server::reply(request.body.size() > 8000 ? 413 : 200); });
+  std::string where;
+  auto made = make_otlp(settings({{"url", server.url("/v1/metrics")}, {"gzip", "false"}}), kIdentity, where);
+  ASSERT_TRUE(made);
+  BatchMaker make = polls(100);
+  uint64_t taken = 0, other = 0;
+  for (const Sent& sent : deliver(**made, make.batch()))
+    (sent.verdict == Verdict::delivered ? taken : other) += sent.verdict == Verdict::pieces ? 0 : sent.samples;
+  EXPECT_EQ(taken, 500u);
+  EXPECT_EQ(other, 0u);
+}
+
+TEST(OtlpDestination, AServerErrorIsNotRetried) {
+  const Server server([](const auto&) { return Server::reply(500); });
+  std::string where;
+  auto made = make_otlp(settings({{"url", server.url("/v1/metrics")}}), kIdentity, where);
+  ASSERT_TRUE(made);
+  BatchMaker make = polls(1);
+  const std::vector<Sent> sent = deliver(**made, make.batch());
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_EQ(sent[0].verdict, Verdict::refused) << "the specification names the codes that may be";
+}
+
 TEST(OtlpDestination, AnswersOfCollectors) {
   std::string answer;
   const Server server([&](const auto&) { return answer; });
@@ -324,7 +426,8 @@ TEST(OtlpDestination, AnswersOfCollectors) {
   EXPECT_EQ(busy.verdict, Verdict::later);
   EXPECT_EQ(busy.retry_after, 9 * kSecond);
   EXPECT_THAT(busy.message, HasSubstr("shutting down"));
-  EXPECT_EQ(send(Server::reply(400, "")).verdict, Verdict::refused);
+  EXPECT_EQ(send(Server::reply(400, "")).verdict, Verdict::pieces) << "one point of it may be bad";
+  EXPECT_EQ(send(Server::reply(415, "")).verdict, Verdict::refused);
 }
 
 }  // namespace

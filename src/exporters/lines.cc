@@ -1,13 +1,11 @@
-// Destinations that take lines of text: Graphite, StatsD, InfluxDB, files of JSON.
+// Destinations that take lines of text: Graphite, StatsD, files of JSON.
 #include <algorithm>
 
 #include "base/text.h"
 #include "encode/graphite.h"
-#include "encode/influx.h"
 #include "encode/json_lines.h"
 #include "encode/statsd.h"
 #include "exporters/destinations.h"
-#include "exporters/http.h"
 #include "exporters/wire.h"
 
 namespace accelmon {
@@ -73,34 +71,6 @@ class GraphiteDestination final : public TextDestination {
   void encode(std::span<const FrameRun> batch, std::string& text) override { encoder_.encode(batch, text); }
   Wire wire_;
   GraphiteEncoder encoder_;
-};
-
-class InfluxDestination final : public TextDestination {
- public:
-  InfluxDestination(HttpDestination http, InfluxOptions options)
-      : http_(std::move(http)), encoder_(std::move(options)) {}
-  Sent send() override {
-    PushReply reply;
-    Sent sent = http_.post(text_, reply);
-    sent.samples = samples_;
-    // InfluxDB stores what it can of a batch and answers 400 for the rest.
-    if (reply.status == 400 && reply.body.find("partial write") != std::string::npos) {
-      sent.verdict = Sent::Verdict::delivered;
-      const size_t at = reply.body.find("dropped=");
-      sent.rejected = at == std::string::npos
-                          ? 1
-                          : parse_u64(std::string_view(reply.body)
-                                          .substr(at + 8, reply.body.find_first_not_of("0123456789", at + 8) - at - 8))
-                                .value_or(1);
-    }
-    return sent;
-  }
-  void interrupt() override { http_.interrupt(); }
-
- private:
-  void encode(std::span<const FrameRun> batch, std::string& text) override { encoder_.encode(batch, text); }
-  HttpDestination http_;
-  InfluxEncoder encoder_;
 };
 
 class FileDestination final : public TextDestination {
@@ -183,21 +153,6 @@ Result<std::unique_ptr<Destination>> make_statsd(const ExporterSettings& setting
   options.labels = *labels;
   if (where.starts_with("unix:")) options.max_bytes = 8192;
   return std::make_unique<StatsdDestination>(std::move(*wire), std::move(options));
-}
-
-Result<std::unique_ptr<Destination>> make_influx(const ExporterSettings& settings, const Identity& identity,
-                                                 std::string& where) {
-  const auto labels = settings.labels({{"host", identity.hostname}});
-  if (!labels) return fail(labels.error());
-  InfluxOptions options;
-  options.measurement = settings.text("measurement", "accelmon");
-  options.labels = *labels;
-  Result<HttpDestination> http = HttpDestination::make(settings, identity, {"Content-Type: text/plain; charset=utf-8"},
-                                                       "http://127.0.0.1:8086/write?db=accelmon");
-  if (!http) return fail(http.error());
-  http->gzip = settings.flag("gzip", true);
-  where = http->shown();
-  return std::make_unique<InfluxDestination>(std::move(*http), std::move(options));
 }
 
 Result<std::unique_ptr<Destination>> make_json_lines(const ExporterSettings& settings, const Identity& identity,

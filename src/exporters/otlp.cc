@@ -2,10 +2,12 @@
 #include "exporters/destinations.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/text.h"
 #include "encode/otlp.h"
 #include "exporters/http.h"
+#include "exporters/pieces.h"
 
 namespace accelmon {
 namespace {
@@ -27,8 +29,41 @@ class OtlpDestination final : public Destination {
       : http_(std::move(http)), encoder_(options), form_(options.form), grpc_(grpc) {}
 
   void begin(std::span<const FrameRun> batch) override {
-    const std::string_view message = encoder_.encode(batch);
-    pending_ = !message.empty();
+    batch_ = batch;
+    pieces_.begin();
+    pieces_.advance();
+    encode();
+  }
+
+  bool next() override {
+    bool fresh = pieces_.advance() || pieces_.done() != 0;
+    if (pieces_.done() >= encoder_.all_points()) {
+      if (!pieces_.go_back()) return false;
+      fresh = pieces_.advance();
+    }
+    if (fresh) encode();
+    pieces_.took(encoder_.points());
+    return true;
+  }
+
+  Sent send() override {
+    PushReply reply;
+    Sent sent = http_.post(body_, reply);
+    sent.samples = encoder_.points();
+    pieces_.judge(sent, grpc_ ? judge_grpc(reply, sent) : judge_http(reply, sent));
+    return sent;
+  }
+  void commit() override {
+    encoder_.commit();
+    batch_ = {};
+  }
+  uint64_t late() const override { return encoder_.late(); }
+  void interrupt() override { http_.interrupt(); }
+
+ private:
+  using Fault = Pieces::Fault;
+  void encode() {
+    const std::string_view message = encoder_.encode(batch_, pieces_.done(), pieces_.size());
     if (!grpc_) {
       body_ = message;
       return;
@@ -41,17 +76,12 @@ class OtlpDestination final : public Destination {
     framed_.append(message);
     body_ = framed_;
   }
-  bool next() override { return std::exchange(pending_, false); }
 
-  Sent send() override {
-    PushReply reply;
-    Sent sent = http_.post(body_, reply);
-    sent.samples = encoder_.points();
-    if (grpc_) {
-      judge_grpc(reply, sent);
-      return sent;
-    }
-    if (reply.status == 0) return sent;
+  Fault judge_http(const PushReply& reply, Sent& sent) const {
+    using Verdict = Sent::Verdict;
+    if (reply.status == 0) return Fault::none;
+    // Of all that fails only what means "not now" may be sent again.
+    if (sent.verdict == Verdict::failed) sent.verdict = Verdict::refused;
     // An answer is in the form that its own header says; ours where it says nothing.
     const std::string_view type = reply.header("content-type");
     const OtlpForm form = type.starts_with("application/json")         ? OtlpForm::json
@@ -59,27 +89,23 @@ class OtlpDestination final : public Destination {
                                                                        : form_;
     if (sent.verdict == Sent::Verdict::delivered) {
       if (const Result<OtlpAnswer> answer = decode_otlp_answer(reply.body, form)) note(*answer, sent);
-      return sent;
+      return Fault::none;
     }
     if (const Result<RpcStatus> status = decode_rpc_status(reply.body, form); status && !status->message.empty()) {
       sent.message = "HTTP " + std::to_string(reply.status) + ": " + status->message;
       if (sent.retry_after == 0) sent.retry_after = status->retry_after.value_or(0);
     }
-    return sent;
+    return reply.status == 413 ? Fault::size : reply.status == 400 || reply.status == 422 ? Fault::sample : Fault::none;
   }
 
-  void commit() override { encoder_.commit(); }
-  void interrupt() override { http_.interrupt(); }
-
- private:
   static void note(const OtlpAnswer& answer, Sent& sent) {
     sent.rejected = static_cast<uint64_t>(std::max<int64_t>(answer.rejected_points, 0));
     if (sent.rejected > 0) sent.message = std::to_string(sent.rejected) + " points were rejected: " + answer.message;
   }
 
-  void judge_grpc(const PushReply& reply, Sent& sent) const {
+  Fault judge_grpc(const PushReply& reply, Sent& sent) const {
     using Verdict = Sent::Verdict;
-    if (reply.status == 0) return;  // not reached
+    if (reply.status == 0) return Fault::none;  // not reached
     const std::string_view code_text = reply.header("grpc-status");
     const auto code = parse_u64(code_text);
     if (!code) {
@@ -87,7 +113,7 @@ class OtlpDestination final : public Destination {
         sent.verdict = Verdict::later;
         sent.message = "the answer has no grpc-status: is this a gRPC server?";
       }
-      return;
+      return Fault::none;
     }
     if (*code == 0) {
       sent.verdict = Verdict::delivered;
@@ -97,7 +123,7 @@ class OtlpDestination final : public Destination {
         if (const Result<OtlpAnswer> answer =
                 decode_otlp_answer(std::string_view(reply.body).substr(5), OtlpForm::protobuf))
           note(*answer, sent);
-      return;
+      return Fault::none;
     }
     sent.message = "gRPC status " + std::to_string(*code) + ": " + printable(reply.header("grpc-message"), 200);
     std::optional<Nanos> after;
@@ -106,14 +132,20 @@ class OtlpDestination final : public Destination {
       if (const Result<RpcStatus> status = decode_rpc_status(bytes, OtlpForm::protobuf)) after = status->retry_after;
     sent.retry_after = std::max(sent.retry_after, after.value_or(0));
     const bool not_now = retryable(*code) || for_somebody_to_mend(*code) || (*code == 8 && after);
-    sent.verdict = not_now ? Verdict::later : *code == 2 || *code == 13 ? Verdict::failed : Verdict::refused;
+    sent.verdict = not_now ? Verdict::later : Verdict::refused;
+    // A server says resource_exhausted as well of a message above its bound ("received message larger than max").
+    return *code == 3 ? Fault::sample
+           : *code == 8 && reply.header("grpc-message").find("larger than max") != reply.header("grpc-message").npos
+               ? Fault::size
+               : Fault::none;
   }
 
   HttpDestination http_;
   OtlpEncoder encoder_;
   OtlpForm form_;
   bool grpc_;
-  bool pending_ = false;
+  std::span<const FrameRun> batch_;
+  Pieces pieces_{std::numeric_limits<size_t>::max()};
   std::string_view body_;
   std::string framed_;
 };

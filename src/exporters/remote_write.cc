@@ -5,6 +5,7 @@
 #include "encode/remote_write.h"
 #include "exporters/destinations.h"
 #include "exporters/http.h"
+#include "exporters/pieces.h"
 
 namespace accelmon {
 namespace {
@@ -12,28 +13,24 @@ namespace {
 class RemoteWriteDestination final : public Destination {
  public:
   RemoteWriteDestination(HttpDestination http, RemoteWriteOptions options)
-      : http_(std::move(http)), options_(std::move(options)), most_samples_(options_.max_samples) {
+      : http_(std::move(http)), options_(std::move(options)), pieces_(options_.max_samples) {
     speak(options_.version);
   }
 
   void begin(std::span<const FrameRun> batch) override {
     batch_ = batch;
-    done_ = 0;
-    splits_.clear();
-    cut(most_samples_);
+    pieces_.begin();
   }
 
   bool next() override {
-    done_ += std::exchange(sent_, 0);
-    // Behind the request that was refused its size is tried again.
-    size_t size = 0;
-    while (!splits_.empty() && done_ >= splits_.back().end) {
-      size = splits_.back().size;
-      splits_.pop_back();
+    if (pieces_.advance()) cut();
+    if (!encoder_->next(body_)) {
+      if (!pieces_.go_back()) return false;
+      pieces_.advance();
+      cut();
+      if (!encoder_->next(body_)) return false;
     }
-    if (size != 0) cut(size);
-    if (!encoder_->next(body_)) return false;
-    sent_ = encoder_->samples();
+    pieces_.took(encoder_->samples());
     return true;
   }
 
@@ -63,23 +60,21 @@ class RemoteWriteDestination final : public Destination {
         }
       }
     }
-    // A single sample that it does not want costs the others nothing: what the request held is sent again in smaller
-    // ones, until the one that is left out has that sample alone. What was taken before is not sent twice: a receiver
-    // would find it out of order.
-    if (sent.verdict == Verdict::refused && sent.samples > 1 &&
-        (reply.status == 400 || reply.status == 413 || reply.status == 422)) {
-      splits_.push_back({done_ + sent.samples, size_});
-      sent_ = 0;
-      cut(std::max<size_t>(1, sent.samples / kPieces));
-      sent.verdict = Verdict::pieces;
-    }
+    // A single sample that it does not want costs the others nothing. What was taken before is not sent twice: a
+    // receiver would find it out of order. Thanos answers 409 for samples that are.
+    const bool sample = reply.status == 400 || reply.status == 409 || reply.status == 422;
+    pieces_.judge(sent, sample                ? Pieces::Fault::sample
+                        : reply.status == 413 ? Pieces::Fault::size
+                                              : Pieces::Fault::none);
     return sent;
   }
+  bool search() override { return pieces_.search(); }
 
   void commit() override {
     encoder_->commit();
     batch_ = {};
   }
+  uint64_t late() const override { return encoder_->late(); }
   void interrupt() override { http_.interrupt(); }
 
  private:
@@ -91,34 +86,22 @@ class RemoteWriteDestination final : public Destination {
   }
   Sent fall_back(std::string_view why, uint64_t samples) {
     speak(RemoteWriteVersion::v1);
-    sent_ = 0;
     Sent sent;
     sent.verdict = Sent::Verdict::again;
     sent.samples = samples;
     sent.message = "the receiver " + std::string(why) + ": 1.0 from now on";
     return sent;
   }
-  // What of the batch is not done with, in requests of `size` samples.
-  void cut(size_t size) {
-    size_ = size;
-    encoder_->set_max_samples(size);
-    encoder_->begin(batch_, done_);
+  // What of the batch is not done with.
+  void cut() {
+    encoder_->set_max_samples(pieces_.size());
+    encoder_->begin(batch_, pieces_.done());
   }
-
-  static constexpr size_t kPieces = 8;
-  struct Split {
-    size_t end;   // of the request that was refused, in samples of the batch
-    size_t size;  // what requests had then
-  };
 
   HttpDestination http_;
   RemoteWriteOptions options_;
-  const size_t most_samples_;
   std::span<const FrameRun> batch_;
-  size_t done_ = 0;  // samples of the batch that were taken, or refused for good
-  size_t sent_ = 0;  // of the request at hand
-  size_t size_ = 0;
-  std::vector<Split> splits_;
+  Pieces pieces_;
   std::optional<RemoteWriteEncoder> encoder_;
   std::string body_;
 };

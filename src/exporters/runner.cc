@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <csignal>
 
@@ -13,6 +14,8 @@ namespace accelmon {
 namespace {
 
 constexpr unsigned kMostRestarts = 16;  // of a batch
+// After so many tries, and whenever they have doubled, it is asked what the far end fails at.
+constexpr unsigned kTriesBeforeSearch = 4;
 constexpr size_t kMostPolls = 4096;
 constexpr Nanos kStopGrace = 2 * kSecond;
 constexpr size_t kMostMessage = 300;
@@ -141,16 +144,29 @@ bool Runner::send(const FrameBatch& batch) {
   for (unsigned restarts = 0;; ++restarts) {
     destination_->begin(runs);
     bool again = false;
+    unsigned tries = 0;  // since something was taken or given up
     while (!again && destination_->next()) {
-      for (unsigned tries = 0;; ++tries) {
+      for (;;) {
         Sent sent = destination_->send();
         using Verdict = Sent::Verdict;
         if (sent.verdict == Verdict::again && restarts >= kMostRestarts) sent.verdict = Verdict::refused;
-        if (sent.verdict == Verdict::failed && tries + 1 >= options_.most_tries) sent.verdict = Verdict::refused;
+        if (sent.verdict == Verdict::failed) {
+          const unsigned failed = tries + 1;
+          if (failed >= options_.most_tries) {
+            sent.verdict = Verdict::refused;
+          } else if (failed >= kTriesBeforeSearch && std::has_single_bit(failed) && destination_->search()) {
+            sent.verdict = Verdict::pieces;
+            ++tries;
+          }
+        }
         note(sent);
         if (sent.verdict == Verdict::again) again = true;
-        if (sent.verdict != Verdict::later && sent.verdict != Verdict::failed) break;
-        const Nanos wait = pause_after(tries, sent.retry_after);
+        if (sent.verdict == Verdict::pieces) break;
+        if (sent.verdict != Verdict::later && sent.verdict != Verdict::failed) {
+          tries = 0;
+          break;
+        }
+        const Nanos wait = pause_after(tries++, sent.retry_after);
         {
           const std::lock_guard lock(mutex_);
           state_.next_try = real_clock().wall() + wait;
@@ -159,6 +175,13 @@ bool Runner::send(const FrameBatch& batch) {
       }
     }
     if (!again) break;
+  }
+  if (const uint64_t late = destination_->late(); late != 0) {
+    const std::string message = std::to_string(late) + " samples were left out: the clock was set back";
+    const std::lock_guard lock(mutex_);
+    if (state_.late == 0) log(LogLevel::warn, "exporter " + options_.name, message);
+    state_.late += late;
+    state_.message = message;
   }
   destination_->commit();
   return true;
@@ -183,7 +206,7 @@ void Runner::note(const Sent& sent) {
       state_.health = ExporterHealth::ok;
       state_.message = sent.rejected > 0 ? message : std::string();
       state_.samples += sent.samples - std::min(sent.rejected, sent.samples);
-      state_.rejected += sent.rejected;
+      state_.rejected += sent.rejected + sent.left_out;
       state_.bytes += sent.bytes;
       ++state_.requests_ok;
       state_.last_success = real_clock().wall();

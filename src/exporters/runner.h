@@ -3,8 +3,9 @@
 // A thread of its own, so that a far end that is slow, refuses or lies holds up nothing else. What could not be sent
 // stays where it is (the history on disk, or the feed in memory), so an outage costs memory nothing, and afterwards
 // everything arrives in order. Pauses double from one second to a minute, with up to a quarter of chance on top, and
-// are as long as the far end asks for. A request at which the far end itself fails (500) is left out after an hour of
-// tries, one that is refused at once, so that no sample blocks those behind it for ever.
+// are as long as the far end asks for. A request at which the far end itself fails (500) is searched for what it
+// fails at after some tries (Destination::search) and left out after an hour of them, one that is refused at once, so
+// that no sample blocks those behind it for ever.
 //
 // Threads: start() and stop() by the agent's thread; state() from any. Cost: nothing between the intervals.
 #pragma once
@@ -38,6 +39,7 @@ struct ExporterState {
   uint64_t samples = 0;     // delivered
   uint64_t rejected = 0;    // samples that the far end did not want, or requests that it refused
   uint64_t lost_polls = 0;  // that fell out of the history before they could be sent
+  uint64_t late = 0;        // samples left out since the clock was set back a little
   uint64_t requests_ok = 0, requests_failed = 0;
   uint64_t bytes = 0;      // sent with success
   uint64_t behind = 0;     // polls that wait

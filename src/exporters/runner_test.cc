@@ -22,10 +22,12 @@ struct Script {
   std::deque<Sent> answers;  // then: delivered
   std::deque<size_t> polls;  // of each batch that the cursor has
   size_t requests = 1;       // of a batch
+  bool searches = false;     // search() goes on with another request
   bool hangs = false;        // send() waits until it is interrupted
   bool interrupted = false;
   Status read_error, commit_error;
   uint64_t lost = 0;
+  uint64_t late = 0;
 
   void say(std::string call) {
     const std::lock_guard lock(mutex);
@@ -107,6 +109,12 @@ class FakeDestination final : public Destination {
     answer.bytes = 100;
     script_.say("send");
     return answer;
+  }
+  uint64_t late() const override { return script_.late; }
+  bool search() override {
+    script_.say("search");
+    if (script_.searches) ++left_;
+    return script_.searches;
   }
   void commit() override { script_.say("commit"); }
   void interrupt() override {
@@ -232,6 +240,22 @@ TEST_F(RunnerTest, AFailingRequestIsLeftOutInTheEnd) {
   EXPECT_EQ(runner->state().samples, 5u);
 }
 
+TEST_F(RunnerTest, WhatFailsAgainAndAgainIsSearched) {
+  script.polls = {1};
+  script.searches = true;
+  for (int i = 0; i < 9; ++i) script.answers.push_back(saying(Verdict::failed, "HTTP 500"));
+  Sent found = saying(Verdict::delivered);
+  found.left_out = 2;
+  script.answers.push_back(found);
+  RunnerOptions options;
+  options.first_pause = options.longest_pause = 1;
+  start(std::move(options));
+  ASSERT_TRUE(script.wait("cursor commit"));
+  runner->stop();
+  EXPECT_EQ(script.count("search"), 2) << "after four tries, and after eight";
+  EXPECT_EQ(runner->state().rejected, 2u);
+}
+
 TEST_F(RunnerTest, ARefusedRequestBlocksNothing) {
   script.polls = {1};
   script.requests = 3;
@@ -300,6 +324,16 @@ TEST_F(RunnerTest, PartsThatAreRejectedAreCounted) {
   EXPECT_EQ(runner->state().samples, 3u);
   EXPECT_EQ(runner->state().rejected, 2u);
   EXPECT_EQ(runner->state().message, "2 points were rejected");
+}
+
+TEST_F(RunnerTest, WhatAClockThatWasSetBackCostsIsTold) {
+  script.polls = {1, 1};
+  script.late = 3;
+  start();
+  ASSERT_TRUE(script.wait("cursor commit", 2));
+  runner->stop();
+  EXPECT_EQ(runner->state().late, 6u);
+  EXPECT_EQ(runner->state().message, "3 samples were left out: the clock was set back");
 }
 
 TEST_F(RunnerTest, StopDoesNotWaitForAPause) {
