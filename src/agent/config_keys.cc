@@ -218,7 +218,7 @@ const Key kKeys[] = {
     {"exporters.*.by_index", Type::boolean, nullptr, 0, 1, "`false`",
      "Of `graphite`, `statsd`, `cloudwatch` and `emf`: devices by their number instead of their id"},
     {"exporters.*.measurement", Type::text, nullptr, 0, 256, "`\"accelmon\"`", "Of `influx`"},
-    {"exporters.*.path", Type::path, nullptr, 0, 4096, "needed", "Of `json_lines`, and of `emf`: the file"},
+    {"exporters.*.path", Type::path, nullptr, 0, 4096, "needed", "Of `json_lines`, and of `emf`: the file; `\"-\"` for standard output"},
     {"exporters.*.max_bytes", Type::size, nullptr, 64 * kKiB, kTiB, "`\"64MiB\"`",
      "Of `json_lines` and `emf`: a file that would become longer is put aside"},
     {"exporters.*.keep", Type::count, nullptr, 0, 100, "`4`",

@@ -177,7 +177,8 @@ Complaint read_text(const Key& key, const Written& value, std::string& out) {
   } else if (text.size() > key.maximum) {
     return "is too long; the most is " + std::to_string(key.maximum) + " bytes";
   }
-  if (key.type == Type::path && !text.empty() && text.front() != '/')
+  const bool standard_output = key.path == "exporters.*.path" && text == "-";
+  if (key.type == Type::path && !text.empty() && text.front() != '/' && !standard_output)
     return "is not an absolute path; " + std::string(wanted(key.type));
   out = text;
   return {};

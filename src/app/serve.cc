@@ -1,13 +1,16 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 
 #include "app/banner.h"
 #include "app/command.h"
 #include "app/source.h"
 #include "base/log.h"
+#include "exporters/settings.h"
 
 namespace accelmon {
 namespace {
@@ -20,6 +23,14 @@ void on_stop(int) {
 }
 void on_reload(int) {
   served->reload();
+}
+
+// Whether an exporter writes lines there, which the banner would be one of.
+bool output_is_taken(const Config& config) {
+  return std::any_of(config.exporters.begin(), config.exporters.end(), [](const auto& one) {
+    const ExporterSettings settings(one.first, one.second.options);
+    return settings.flag("enabled", true) && settings.text("path") == "-";
+  });
 }
 
 // A terminal that was told to stop (Ctrl-S) or a full pipe must not hold up the agent: the banner is then left out.
@@ -55,8 +66,14 @@ int run_serve(const Arguments& arguments) {
     const Result<Report> report = parse_report((*agent)->status_json(false));
     const char* command = std::getenv("ACCELMON_COMMAND");
     // Nobody may be reading; the agent serves all the same.
-    if (report && writable(STDOUT_FILENO))
-      (void)print(render_banner(*report, settings->scenario, command != nullptr ? command : "accelmon serve"));
+    const bool taken = output_is_taken(settings->config);
+    if (!report || !writable(taken ? STDERR_FILENO : STDOUT_FILENO)) return;
+    const std::string banner =
+        render_banner(*report, settings->scenario, command != nullptr ? command : "accelmon serve");
+    if (taken)
+      (void)std::fputs(banner.c_str(), stderr);
+    else
+      (void)print(banner);
   });
   handle(SIGTERM, SIG_IGN);
   handle(SIGINT, SIG_IGN);

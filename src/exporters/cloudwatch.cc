@@ -8,6 +8,7 @@
 #include "exporters/aws.h"
 #include "exporters/cloudwatch.h"
 #include "exporters/destinations.h"
+#include "exporters/rotating_file.h"
 #include "exporters/wire.h"
 #include "net/push_client.h"
 #include "net/url.h"
@@ -120,6 +121,7 @@ class EmfDestination final : public Destination {
   void commit() override {}
   void interrupt() override {
     if (wire_) wire_->interrupt();
+    if (file_) file_->interrupt();
   }
 
  private:
@@ -182,7 +184,8 @@ Result<std::unique_ptr<Destination>> make_emf(const ExporterSettings& settings, 
   if (const std::string path = settings.text("path"); !path.empty()) {
     if (settings.has("address")) return fail(settings.wrong("address", "and path exclude each other"));
     where = path;
-    file.emplace(path, settings.number("max_bytes", 64u << 20), static_cast<unsigned>(settings.number("keep", 4)));
+    file.emplace(path, settings.number("max_bytes", 64u << 20), static_cast<unsigned>(settings.number("keep", 4)),
+                 settings.duration("timeout", 10 * kSecond));
   } else {
     where = settings.text("address", "127.0.0.1:25888");
     Result<Wire> parsed = Wire::parse(where, false, settings.duration("timeout", 10 * kSecond));

@@ -6,6 +6,7 @@
 #include "encode/json_lines.h"
 #include "encode/statsd.h"
 #include "exporters/destinations.h"
+#include "exporters/rotating_file.h"
 #include "exporters/wire.h"
 
 namespace accelmon {
@@ -77,7 +78,7 @@ class FileDestination final : public TextDestination {
  public:
   FileDestination(RotatingFile file, JsonLinesOptions options) : file_(std::move(file)), encoder_(std::move(options)) {}
   Sent send() override { return Sent::unanswered(file_.append(text_), samples_, text_.size()); }
-  void interrupt() override {}
+  void interrupt() override { file_.interrupt(); }
 
  private:
   void encode(std::span<const FrameRun> batch, std::string& text) override { encoder_.encode(batch, text); }

@@ -1,14 +1,10 @@
 #include "exporters/wire.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 
 #include "base/text.h"
 #include "net/address.h"
@@ -111,57 +107,6 @@ Status Wire::send(std::string_view bytes) {
     fd_.reset();
     return Status::from_errno(error, printable(address_, 200));
   } while (!bytes.empty());
-  return {};
-}
-
-// ---- the file ----
-
-Status RotatingFile::open() {
-  fd_ = UniqueFd(::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640));
-  struct stat about {};
-  if (!fd_.valid() || ::fstat(fd_.get(), &about) != 0) return Status::from_errno(errno, printable(path_, 200));
-  size_ = S_ISREG(about.st_mode) ? static_cast<uint64_t>(about.st_size) : 0;
-  if (!S_ISREG(about.st_mode)) limit_ = 0;  // a pipe, a terminal
-  return {};
-}
-
-void RotatingFile::rotate() {
-  fd_.reset();
-  for (unsigned n = keep_; n > 1; --n)
-    (void)std::rename((path_ + "." + std::to_string(n - 1)).c_str(), (path_ + "." + std::to_string(n)).c_str());
-  if (keep_ > 0)
-    (void)std::rename(path_.c_str(), (path_ + ".1").c_str());
-  else
-    (void)::unlink(path_.c_str());
-}
-
-Status RotatingFile::append(std::string_view lines) {
-  if (fd_.valid() && limit_ != 0) {
-    struct stat named {
-    }, held{};
-    if (::stat(path_.c_str(), &named) != 0 || ::fstat(fd_.get(), &held) != 0 || named.st_ino != held.st_ino ||
-        named.st_dev != held.st_dev)
-      fd_.reset();
-  }
-  if (!fd_.valid())
-    if (Status status = open(); !status.ok()) return status;
-  if (limit_ != 0 && size_ > 0 && size_ + lines.size() > limit_) {
-    rotate();
-    if (Status status = open(); !status.ok()) return status;
-  }
-  const uint64_t before = size_;
-  while (!lines.empty()) {
-    const ssize_t n = ::write(fd_.get(), lines.data(), lines.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) {
-      const int error = n < 0 ? errno : ENOSPC;
-      if (limit_ != 0 && ::ftruncate(fd_.get(), static_cast<off_t>(before)) == 0) size_ = before;
-      fd_.reset();
-      return Status::from_errno(error, printable(path_, 200));
-    }
-    size_ += static_cast<uint64_t>(n);
-    lines.remove_prefix(static_cast<size_t>(n));
-  }
   return {};
 }
 

@@ -1,5 +1,4 @@
-// Bytes to a socket or a file, for destinations that know no answers: TCP, UDP, local sockets, files that are turned
-// over.
+// Bytes to a socket, for destinations that know no answers: TCP, UDP, local sockets.
 //
 // Threads: one at a time, but for interrupt(). Every wait is bounded. Errors are a Status that names the address.
 #pragma once
@@ -38,24 +37,6 @@ class Wire {
   Nanos timeout_ = 10 * kSecond;
   UniqueFd fd_;
   std::atomic<bool> interrupted_{false};
-};
-
-// A file that lines are added to. When it would become longer than `limit`, it is renamed to PATH.1, PATH.1 to PATH.2
-// and so on up to `keep`, and a new one begun. It is opened anew when somebody else has moved it away.
-class RotatingFile {
- public:
-  RotatingFile(std::string path, uint64_t limit, unsigned keep) : path_(std::move(path)), limit_(limit), keep_(keep) {}
-  // All or nothing, as far as the file can be cut back after half of it.
-  Status append(std::string_view lines);
-
- private:
-  Status open();
-  void rotate();
-  std::string path_;
-  uint64_t limit_;
-  unsigned keep_;
-  UniqueFd fd_;
-  uint64_t size_ = 0;
 };
 
 }  // namespace accelmon

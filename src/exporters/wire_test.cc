@@ -1,16 +1,11 @@
-// Sockets and files that go away, are full, or are moved.
+// Sockets that go away.
 #include "exporters/wire.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#include <csignal>
-#include <filesystem>
-#include <fstream>
 
 #include "exporters/server_for_test.h"
 #include "store/disk_feed_for_test.h"
@@ -152,87 +147,6 @@ TEST(Wire, LocalDatagrams) {
   EXPECT_FALSE(wire->send("b").ok());
   ASSERT_TRUE(wire->send("b").ok());
   EXPECT_EQ(take(fd.get(), 1), "b");
-}
-
-std::string content(const std::string& path) {
-  std::ifstream file(path);
-  return std::string(std::istreambuf_iterator<char>(file), {});
-}
-
-TEST(RotatingFile, TurnsOver) {
-  const Folder folder;
-  const std::string path = folder.file("m");
-  RotatingFile file(path, 10, 2);
-  for (const char* text : {"aaaa\n", "bbbb\n", "cccc\n", "dddd\n", "eeee\n", "ffff\n", "gggg\n"})
-    ASSERT_TRUE(file.append(text).ok());
-  EXPECT_EQ(content(path), "gggg\n");
-  EXPECT_EQ(content(path + ".1"), "eeee\nffff\n");
-  EXPECT_EQ(content(path + ".2"), "cccc\ndddd\n");
-  EXPECT_FALSE(std::filesystem::exists(path + ".3"));
-  ASSERT_TRUE(file.append("more than a file may have\n").ok()) << "whole lines, whatever their length";
-  EXPECT_EQ(content(path), "more than a file may have\n");
-}
-
-TEST(RotatingFile, KeepsNone) {
-  const Folder folder;
-  const std::string path = folder.file("m");
-  RotatingFile file(path, 10, 0);
-  for (const char* text : {"aaaaaa\n", "bbbbbb\n"}) ASSERT_TRUE(file.append(text).ok());
-  EXPECT_EQ(content(path), "bbbbbb\n");
-  EXPECT_FALSE(std::filesystem::exists(path + ".1"));
-}
-
-TEST(RotatingFile, GoesOnWithWhatIsThere) {
-  const Folder folder;
-  const std::string path = folder.file("m");
-  std::ofstream(path) << "before\n";
-  RotatingFile file(path, 12, 1);
-  ASSERT_TRUE(file.append("abc\n").ok());
-  EXPECT_EQ(content(path), "before\nabc\n");
-  ASSERT_TRUE(file.append("abc\n").ok());
-  EXPECT_EQ(content(path + ".1"), "before\nabc\n");
-}
-
-TEST(RotatingFile, SomebodyElseMovesItAway) {
-  const Folder folder;
-  const std::string path = folder.file("m");
-  RotatingFile file(path, 1000, 1);
-  ASSERT_TRUE(file.append("a\n").ok());
-  std::filesystem::rename(path, path + "-moved");
-  ASSERT_TRUE(file.append("b\n").ok());
-  EXPECT_EQ(content(path + "-moved"), "a\n");
-  EXPECT_EQ(content(path), "b\n");
-  std::filesystem::remove(path);
-  ASSERT_TRUE(file.append("c\n").ok());
-  EXPECT_EQ(content(path), "c\n");
-}
-
-// A limit on a file's length is the full disk that a test can have.
-TEST(RotatingFile, HalfALineIsTakenBack) {
-  const Folder folder;
-  const std::string path = folder.file("m");
-  RotatingFile file(path, 1u << 20, 1);
-  ASSERT_TRUE(file.append("a line\n").ok());
-  rlimit before{};
-  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
-  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
-  const rlimit small{20, before.rlim_max};
-  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
-  const Status full = file.append(std::string(50, 'x') + "\n");
-  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
-  std::signal(SIGXFSZ, handler);
-  EXPECT_FALSE(full.ok());
-  EXPECT_THAT(full.message(), testing::HasSubstr(path));
-  EXPECT_EQ(content(path), "a line\n");
-  ASSERT_TRUE(file.append("the next\n").ok());
-  EXPECT_EQ(content(path), "a line\nthe next\n");
-}
-
-TEST(RotatingFile, CannotBeOpened) {
-  EXPECT_THAT(RotatingFile("/nonexistent/folder/m", 10, 1).append("x\n").message(),
-              testing::HasSubstr("/nonexistent/folder/m"));
-  const Folder folder;
-  EXPECT_FALSE(RotatingFile(folder.path(), 10, 1).append("x\n").ok()) << "a folder is no file";
 }
 
 }  // namespace
