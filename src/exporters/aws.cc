@@ -24,6 +24,7 @@ AwsWorld real_world(PushClient& client) {
     request.method = call.method;
     request.body = call.body;
     request.timeout = 2 * kSecond;
+    request.direct = call.direct;
     for (const auto& [name, value] : call.headers) request.headers.push_back(name + ": " + value);
     Result<PushReply> reply = client.send(request);
     if (!reply) return fail(reply.error());

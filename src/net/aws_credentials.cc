@@ -297,7 +297,7 @@ Result<AwsCredentials> AwsCredentialChain::from_container() {
   if (relative.empty() && full.empty()) return fail(Code::absent, "");
   if (!relative.empty() && relative.front() != '/')
     return fail(Code::invalid, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI does not begin with a slash");
-  AwsHttpCall request{"GET", relative.empty() ? full : std::string(kContainer) + relative, {}, {}};
+  AwsHttpCall request{"GET", relative.empty() ? full : std::string(kContainer) + relative, {}, {}, /*direct=*/true};
   if (!is_allowed_credential_endpoint(request.url))
     return fail(Code::invalid, "AWS_CONTAINER_CREDENTIALS_FULL_URI is neither https nor on this machine");
   std::string token = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN");
@@ -326,20 +326,20 @@ Result<AwsCredentials> AwsCredentialChain::from_machine() {
   if (base.empty()) base = variable("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE") == "IPv6" ? kMachineV6 : kMachine;
   while (base.ends_with('/')) base.pop_back();
   Result<AwsHttpReply> token =
-      world_.http({"PUT", base + "/latest/api/token", {{"X-aws-ec2-metadata-token-ttl-seconds", "21600"}}, {}});
+      world_.http({"PUT", base + "/latest/api/token", {{"X-aws-ec2-metadata-token-ttl-seconds", "21600"}}, {}, true});
   // Nobody there: this is no machine of theirs.
   if (!token) return fail(Code::absent, "");
   if (token->status != 200 || !is_token(trim(token->body))) return fail(Code::absent, "");
   const Headers with_token{{"X-aws-ec2-metadata-token", std::string(trim(token->body))}};
   const std::string path = base + "/latest/meta-data/iam/security-credentials/";
-  Result<AwsHttpReply> roles = world_.http({"GET", path, with_token, {}});
+  Result<AwsHttpReply> roles = world_.http({"GET", path, with_token, {}, true});
   if (roles && roles->status == 404) return fail(Code::absent, "");  // the machine has no role
   if (!roles) return fail(roles.error());
   const std::string_view listed = trim(roles->body);
   const std::string role(trim(listed.substr(0, listed.find('\n'))));
   if (roles->status != 200 || !is_token(role) || role.size() > 256 || role.find_first_of("/?#") != std::string::npos)
     return fail(Code::invalid, "the machine's endpoint names no role");
-  const Result<std::string> answer = call({"GET", path + role, with_token, {}}, "the machine's endpoint");
+  const Result<std::string> answer = call({"GET", path + role, with_token, {}, true}, "the machine's endpoint");
   if (!answer) return fail(answer.error());
   return parse_aws_credentials_json(*answer);
 }

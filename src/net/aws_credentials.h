@@ -22,6 +22,7 @@ struct AwsHttpCall {
   std::string url;  // "http://169.254.169.254/latest/api/token"
   Headers headers;
   std::string body;
+  bool direct = false;  // the container's and the machine's own endpoints: a proxy must not get to see them
 };
 struct AwsHttpReply {
   unsigned status = 0;

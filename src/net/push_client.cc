@@ -27,7 +27,14 @@ struct Library {
   decltype(&::curl_easy_cleanup) cleanup = nullptr;
   decltype(&::curl_easy_reset) reset = nullptr;
   decltype(&::curl_easy_setopt) set = nullptr;
-  decltype(&::curl_easy_perform) perform = nullptr;
+  decltype(&::curl_multi_init) multi_init = nullptr;
+  decltype(&::curl_multi_cleanup) multi_cleanup = nullptr;
+  decltype(&::curl_multi_add_handle) multi_add = nullptr;
+  decltype(&::curl_multi_remove_handle) multi_remove = nullptr;
+  decltype(&::curl_multi_perform) multi_perform = nullptr;
+  decltype(&::curl_multi_poll) multi_poll = nullptr;
+  decltype(&::curl_multi_wakeup) multi_wakeup = nullptr;
+  decltype(&::curl_multi_info_read) multi_info_read = nullptr;
   decltype(&::curl_easy_getinfo) info = nullptr;
   decltype(&::curl_easy_strerror) text = nullptr;
   decltype(&::curl_slist_append) append = nullptr;
@@ -49,12 +56,15 @@ Status load(Library& library) {
     };
     if (get(library.global_init, "curl_global_init") && get(library.init, "curl_easy_init") &&
         get(library.cleanup, "curl_easy_cleanup") && get(library.reset, "curl_easy_reset") &&
-        get(library.set, "curl_easy_setopt") && get(library.perform, "curl_easy_perform") &&
-        get(library.info, "curl_easy_getinfo") && get(library.text, "curl_easy_strerror") &&
-        get(library.append, "curl_slist_append") && get(library.free_all, "curl_slist_free_all") &&
-        library.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK)
+        get(library.set, "curl_easy_setopt") && get(library.multi_init, "curl_multi_init") &&
+        get(library.multi_cleanup, "curl_multi_cleanup") && get(library.multi_add, "curl_multi_add_handle") &&
+        get(library.multi_remove, "curl_multi_remove_handle") && get(library.multi_perform, "curl_multi_perform") &&
+        get(library.multi_poll, "curl_multi_poll") && get(library.multi_wakeup, "curl_multi_wakeup") &&
+        get(library.multi_info_read, "curl_multi_info_read") && get(library.info, "curl_easy_getinfo") &&
+        get(library.text, "curl_easy_strerror") && get(library.append, "curl_slist_append") &&
+        get(library.free_all, "curl_slist_free_all") && library.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK)
       return {};
-    why = Status(Code::invalid, std::string(name) + " lacks functions that every libcurl has");
+    why = Status(Code::invalid, std::string(name) + " lacks functions that every libcurl since 7.68 has");
   }
   return {Code::absent,
           "what is pushed over HTTP needs libcurl, which cannot be loaded: install the package libcurl4 (" +
@@ -77,7 +87,6 @@ Result<const Library*> the_library() {
 struct Receiver {
   PushReply reply;
   size_t header_bytes = 0;
-  const std::atomic<bool>* interrupted = nullptr;
 };
 
 size_t on_body(const char* data, size_t, size_t size, void* to) {
@@ -102,10 +111,6 @@ size_t on_header(const char* data, size_t, size_t size, void* to) {
   return size;
 }
 
-int on_progress(void* from, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
-  return static_cast<Receiver*>(from)->interrupted->load(std::memory_order_acquire) ? 1 : 0;
-}
-
 // "https://host:4318" of a URL: what a message may show. A path may hold a token.
 std::string shown(const std::string& url) {
   const UrlParts parts = split_url(url);
@@ -117,13 +122,46 @@ std::string shown(const std::string& url) {
 struct PushClient::Handle {
   const Library* library;
   CURL* curl;
+  CURLM* multi;  // for what waits: it can be woken, and it keeps the connection
   PushSecurity security;
   std::array<char, CURL_ERROR_SIZE> error{};
-  ~Handle() { library->cleanup(curl); }
+  ~Handle() {
+    library->cleanup(curl);
+    library->multi_cleanup(multi);
+  }
+  CURLcode perform(const std::atomic<bool>& interrupted);
 };
+
+// As curl_easy_perform, but that it ends at once when it is interrupted.
+CURLcode PushClient::Handle::perform(const std::atomic<bool>& interrupted) {
+  constexpr int kLongestWaitMs = 1000;
+  if (library->multi_add(multi, curl) != CURLM_OK) return CURLE_FAILED_INIT;
+  CURLcode result = CURLE_ABORTED_BY_CALLBACK;
+  while (!interrupted.load(std::memory_order_acquire)) {
+    int running = 0;
+    if (library->multi_perform(multi, &running) != CURLM_OK) {
+      result = CURLE_OUT_OF_MEMORY;
+      break;
+    }
+    if (running == 0) {
+      int left = 0;
+      while (const CURLMsg* message = library->multi_info_read(multi, &left))
+        if (message->msg == CURLMSG_DONE) result = message->data.result;
+      break;
+    }
+    (void)library->multi_poll(multi, nullptr, 0, kLongestWaitMs, nullptr);
+  }
+  library->multi_remove(multi, curl);
+  return result;
+}
 
 PushClient::PushClient(std::unique_ptr<Handle> handle) : handle_(std::move(handle)) {}
 PushClient::~PushClient() = default;
+
+void PushClient::interrupt() {
+  interrupted_.store(true, std::memory_order_release);
+  handle_->library->multi_wakeup(handle_->multi);
+}
 
 Result<std::unique_ptr<PushClient>> PushClient::open(PushSecurity security) {
   for (const std::string* file : {&security.ca_file, &security.cert_file, &security.key_file}) {
@@ -134,9 +172,14 @@ Result<std::unique_ptr<PushClient>> PushClient::open(PushSecurity security) {
   const Result<const Library*> library = the_library();
   if (!library) return fail(library.error());
   CURL* curl = (*library)->init();
-  if (curl == nullptr) return fail(Code::internal, "libcurl gives no handle");
+  CURLM* multi = (*library)->multi_init();
+  if (curl == nullptr || multi == nullptr) {
+    (*library)->cleanup(curl);
+    (*library)->multi_cleanup(multi);
+    return fail(Code::internal, "libcurl gives no handle");
+  }
   return std::unique_ptr<PushClient>(
-      new PushClient(std::unique_ptr<Handle>(new Handle{*library, curl, std::move(security)})));
+      new PushClient(std::unique_ptr<Handle>(new Handle{*library, curl, multi, std::move(security)})));
 }
 
 Result<PushReply> PushClient::send(const PushRequest& request) {
@@ -146,7 +189,6 @@ Result<PushReply> PushClient::send(const PushRequest& request) {
   CURL* curl = handle.curl;
   lib.reset(curl);  // options go, the connection stays
   Receiver receiver;
-  receiver.interrupted = &interrupted_;
   curl_slist* headers = nullptr;
   const auto add = [&](const std::string& header) {
     if (curl_slist* longer = lib.append(headers, header.c_str()); longer != nullptr) headers = longer;
@@ -180,9 +222,9 @@ Result<PushReply> PushClient::send(const PushRequest& request) {
   lib.set(curl, CURLOPT_WRITEDATA, &receiver);
   lib.set(curl, CURLOPT_HEADERFUNCTION, &on_header);
   lib.set(curl, CURLOPT_HEADERDATA, &receiver);
-  lib.set(curl, CURLOPT_NOPROGRESS, 0L);
-  lib.set(curl, CURLOPT_XFERINFOFUNCTION, &on_progress);
-  lib.set(curl, CURLOPT_XFERINFODATA, &receiver);
+  // A name that is still looked up when the request ends is not waited for.
+  lib.set(curl, CURLOPT_QUICK_EXIT, 1L);
+  if (request.direct) lib.set(curl, CURLOPT_NOPROXY, "*");
   handle.error[0] = '\0';
   lib.set(curl, CURLOPT_ERRORBUFFER, handle.error.data());
   if (!request.unix_socket.empty()) lib.set(curl, CURLOPT_UNIX_SOCKET_PATH, request.unix_socket.c_str());
@@ -195,7 +237,7 @@ Result<PushReply> PushClient::send(const PushRequest& request) {
   if (!security.cert_file.empty()) lib.set(curl, CURLOPT_SSLCERT, security.cert_file.c_str());
   if (!security.key_file.empty()) lib.set(curl, CURLOPT_SSLKEY, security.key_file.c_str());
 
-  const CURLcode code = lib.perform(curl);
+  const CURLcode code = handle.perform(interrupted_);
   lib.free_all(headers);
   if (code == CURLE_OK) {
     long status = 0;

@@ -6,7 +6,8 @@
 // environment (HTTPS_PROXY, NO_PROXY), as everywhere.
 //
 // Threads: a client is used by one thread; interrupt() may be called from any, and from then on every request fails
-// at once. Cost: a request allocates what libcurl allocates; the library takes 3 MiB, most of it TLS.
+// at once, one that is under way within milliseconds. Cost: a request allocates what libcurl allocates; the library
+// takes 3 MiB, most of it TLS.
 #pragma once
 
 #include <atomic>
@@ -36,7 +37,8 @@ struct PushRequest {
   std::string method = "POST";
   std::string unix_socket;  // connect there instead, whatever the host of the URL is
   Nanos timeout = 10 * kSecond;
-  bool http2 = false;  // HTTP/2 alone, over plain TCP with prior knowledge: gRPC
+  bool direct = false;  // past every proxy: for addresses that mean this host alone
+  bool http2 = false;   // HTTP/2 alone, over plain TCP with prior knowledge: gRPC
 };
 
 struct PushReply {
@@ -59,7 +61,7 @@ class PushClient {
   // Any answer of the server is a reply, whatever its status. Errors: timeout, io (no such host, refused, reset, TLS),
   // invalid (the URL), lost (interrupted). The message names the host, and never a header.
   Result<PushReply> send(const PushRequest& request);
-  void interrupt() { interrupted_.store(true, std::memory_order_release); }
+  void interrupt();
 
  private:
   struct Handle;
