@@ -120,6 +120,10 @@ class AgentImpl : public Agent {
       }
     }
     notify_service_manager("STOPPING=1");
+    {
+      const std::lock_guard lock(mutex_);
+      exporters_.begin_stop();  // they send their last while the collectors end
+    }
     stop_collectors();
     api_.stop();
     std::unique_ptr<DiskStore> history;
@@ -250,6 +254,7 @@ class AgentImpl : public Agent {
     }
     // Ages and self-metrics keep moving while every collector is silent.
     until = std::min(until, published_at_ + std::max<Nanos>(config_.poll.interval, 100 * kMillisecond) * 3 / 2);
+    until = std::min(until, exporters_.next_look(clock_.monotonic()));
     const Nanos left = std::max<Nanos>(0, until - clock_.monotonic());
     const timespec wait{left / kSecond, left % kSecond};
     ::ppoll(fds_.data(), fds_.size(), &wait, nullptr);
@@ -276,6 +281,7 @@ class AgentImpl : public Agent {
         store_->append(slot->name(), view.catalog, *view.frame);
       }
     }
+    exporters_.look(clock_.monotonic());
     if (changed) publish();
     // What reading and planning a catalog took goes back to the system, once things have settled.
     if (trim_at_ != 0 && clock_.monotonic() >= trim_at_) {

@@ -88,6 +88,17 @@ void Runner::stop() {
   thread_.join();
 }
 
+void Runner::interrupt() {
+  if (destination_) destination_->interrupt();
+}
+
+bool Runner::ended_by(Nanos monotonic) {
+  if (!thread_.joinable()) return true;
+  std::unique_lock lock(mutex_);
+  const Nanos left = std::max<Nanos>(monotonic - real_clock().monotonic(), 0);
+  return wake_.wait_for(lock, std::chrono::nanoseconds(left), [&] { return ended_; });
+}
+
 ExporterState Runner::state() const {
   const std::lock_guard lock(mutex_);
   return state_;

@@ -77,6 +77,9 @@ class Runner {
   // One more turn, without waiting for what does not work, and the end.
   void begin_stop();
   void stop();  // and waits for it: some seconds at most, then what it waits for is interrupted
+  // For who stops many, and waits for all of them together.
+  void interrupt();                // what it waits for comes back soon
+  bool ended_by(Nanos monotonic);  // waits until then; true: stop() and the destructor return at once
   ExporterState state() const;
 
  private:
