@@ -66,7 +66,13 @@ bool EventLog::add(std::string_view source, Event event, Nanos wall_now) {
   const auto index = static_cast<size_t>(at - entries_.begin());
   entries_.insert(at, std::move(entry));
   place_in_burst(index);
-  if (entries_.size() > kKept) entries_.pop_front();
+  if (entries_.size() > kKept) {
+    const bool root = entries_.front().root;
+    const uint64_t burst = entries_.front().burst;
+    entries_.pop_front();
+    // What is left of its burst still has a first cause.
+    if (root && burst != 0) find_root(burst);
+  }
   return true;
 }
 

@@ -105,6 +105,18 @@ TEST_F(EventLogTest, IsBounded) {
   EXPECT_EQ(log.entries().size(), EventLog::kKept);
 }
 
+TEST_F(EventLogTest, ABurstWhoseRootIsForgottenHasAnother) {
+  tell("nvml", 0, "GPU-1", "xid:48");
+  tell("nvml", kSecond, "GPU-1", "xid:79");
+  for (size_t i = 2; i < EventLog::kKept; ++i) tell("nvml", 2 * kSecond, "GPU-" + std::to_string(i), "xid:31");
+  ASSERT_TRUE(entry("xid:48").root);
+  ASSERT_FALSE(entry("xid:79").root);
+  tell("nvml", 3 * kSecond, "GPU-x", "xid:31");
+  ASSERT_EQ(log.entries().size(), EventLog::kKept);
+  EXPECT_EQ(log.entries()[0].event.code, "xid:79");
+  EXPECT_TRUE(log.entries()[0].root);
+}
+
 TEST_F(EventLogTest, ImpossibleTimesDoNoHarm) {
   log.add("x", Event{INT64_MIN, Severity::info, "GPU-1", "a", ""}, kStart);
   log.add("x", Event{INT64_MAX, Severity::info, "GPU-1", "a", ""}, kStart);
