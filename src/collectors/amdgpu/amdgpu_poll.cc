@@ -272,6 +272,8 @@ Gpu::Outcome Gpu::poll(const PollRequest& request, Frame& frame, std::vector<Eve
                              "GPU " + identity().index + " does not answer any more: " + describe(lost_error_)});
     }
     publish_absent(frame, State::error);
+    // Who it is does not change by its being lost.
+    for (const Part& part : parts_) frame.set(static_cast<size_t>(part.base), 1);
     publish_status(frame);
     outcome.suspect = true;
     return outcome;

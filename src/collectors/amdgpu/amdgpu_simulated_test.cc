@@ -241,6 +241,7 @@ TEST_F(AmdgpuSimulated, ADeviceThatFallsOffTheBusHasFailed) {
   (void)poll(1);
   EXPECT_EQ(value(MetricId::hw_status, 0, {{AttributeId::hw_state, "failed"}}), 1);
   EXPECT_EQ(state(MetricId::gpu_utilization, 0), State::error);
+  EXPECT_EQ(value(MetricId::device_info, 0), 1) << "who it is stays known";
   (void)poll(1);
   ASSERT_EQ(events.size(), 1u);
   EXPECT_EQ(events[0].code, "device_lost");
