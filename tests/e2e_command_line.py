@@ -11,7 +11,7 @@ import unittest
 from agent_fixture import Agent, Page, command_line, main, run, wait_for
 
 VERBS = ("serve", "status", "doctor", "release", "resume", "metrics", "config",
-         "torchserve-collect", "version", "help")
+         "torchserve-collect", "findings", "version", "help")
 
 
 class WithAgent(unittest.TestCase):

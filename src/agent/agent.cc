@@ -19,6 +19,7 @@
 #include "agent/collector_slot.h"
 #include "agent/event_log.h"
 #include "agent/exporter_set.h"
+#include "agent/finding_facts.h"
 #include "agent/landing.h"
 #include "agent/pages.h"
 #include "agent/registry.h"
@@ -161,6 +162,7 @@ class AgentImpl : public Agent {
 
   std::string status_json(bool device_values) const override {
     const std::lock_guard lock(mutex_);
+    look_for_findings();
     const PageCounters& pages = pages_.counters();
     return status_document(StatusInputs{
         .clock = clock_,
@@ -181,8 +183,16 @@ class AgentImpl : public Agent {
         .page_bytes = pages.page_bytes.load(),
         .exporters = exporters_.states(),
         .history = history_ ? std::optional(history_->state()) : std::nullopt,
+        .findings =
+            std::array{book_.count(Severity::info), book_.count(Severity::warning), book_.count(Severity::critical)},
         .device_values = device_values,
     });
+  }
+
+  std::string findings_json() const override {
+    const std::lock_guard lock(mutex_);
+    look_for_findings();
+    return findings_document(book_.findings(), book_.evaluated_at()) + "\n";
   }
 
   std::string address() const override { return address_; }
@@ -207,6 +217,11 @@ class AgentImpl : public Agent {
     source.events = [this] {
       const std::lock_guard lock(mutex_);
       return events_.entries();
+    };
+    source.findings = [this] {
+      const std::lock_guard lock(mutex_);
+      look_for_findings();
+      return book_.findings();
     };
     source.history = [this] {
       const std::lock_guard lock(mutex_);
@@ -283,6 +298,7 @@ class AgentImpl : public Agent {
     }
     exporters_.look(clock_.monotonic());
     if (changed) publish();
+    if (options_.serve && clock_.wall() - book_.evaluated_at() >= config_.poll.slow) look_for_findings();
     // What reading and planning a catalog took goes back to the system, once things have settled.
     if (trim_at_ != 0 && clock_.monotonic() >= trim_at_) {
       trim_at_ = 0;
@@ -350,6 +366,21 @@ class AgentImpl : public Agent {
       snapshot_ = std::move(fresh);
     }
     if (server_ != nullptr) server_->wake();
+  }
+
+  // Called with mutex_ held. What was published is judged; unasked too, so that it is known since when a finding holds.
+  void look_for_findings() const {
+    const Recycled<Snapshot> shown = snapshot();
+    if (!shown) return;
+    look(book_, {.clock = clock_,
+                 .snapshot = *shown,
+                 .slots = slots_,
+                 .events = events_,
+                 .exporters = exporters_.states(),
+                 .history = history_ ? std::optional(history_->state()) : std::nullopt,
+                 .certificate_expires_at = server_ != nullptr ? server_->counters().certificate_expires_at : 0,
+                 .watched = clock_.monotonic() - started_,
+                 .window = config_.smoothing.window});
   }
 
   // Gives the history and the exporters each poll once, as it is shown: where several sources read one device, what the
@@ -527,6 +558,7 @@ class AgentImpl : public Agent {
       mutex_;  // guards what status_json() and control() share with the loop: slots_, config_, events_, self_
   std::vector<std::unique_ptr<CollectorSlot>> slots_;
   EventLog events_;
+  mutable FindingBook book_;  // evaluated on request too
   Arbiter arbiter_;
   std::vector<ArbiterSource> views_;  // of the last publication
   SelfMetrics self_;

@@ -53,6 +53,8 @@ class Agent {
   virtual Recycled<Snapshot> snapshot() const = 0;
   // The document that /api/v1/status serves; see docs/api.md. Without the devices' values it is a twentieth as long.
   virtual std::string status_json(bool device_values = true) const = 0;
+  // The document that /api/v1/findings serves: what needs attention, evaluated now.
+  virtual std::string findings_json() const = 0;
   virtual std::string address() const = 0;  // "127.0.0.1:19400", with the real port where 0 was asked for
 };
 

@@ -6,6 +6,7 @@
 
 #include "agent/api_json.h"
 #include "agent/api_query.h"
+#include "agent/finding_book.h"
 #include "agent/status_document.h"
 #include "base/text.h"
 
@@ -56,6 +57,8 @@ bool Api::handle(const HttpRequest& request, HttpResponse& out) {
     out = range(request);
   else if (name == "events")
     out = events(request);
+  else if (name == "findings")
+    out = findings(request);
   else if (name == "stream")
     out = stream(request);
   else if (is_read)
@@ -66,7 +69,7 @@ bool Api::handle(const HttpRequest& request, HttpResponse& out) {
                     "/api/v1/latest and /api/v1/range");
   else
     out = api_error(404, "there is no " + printable(request.path, 80),
-                    "there are /api/v1/status, devices, metrics, latest, range, events, stream and read");
+                    "there are /api/v1/status, devices, metrics, latest, range, events, findings, stream and read");
   if (out.later == nullptr && out.stream == nullptr) out.headers.emplace_back("Cache-Control", "no-store");
   return true;
 }
@@ -248,6 +251,14 @@ HttpResponse Api::events(const HttpRequest& request) const {
   }
   json.end_array().end_object();
   return api_json(std::move(body));
+}
+
+HttpResponse Api::findings(const HttpRequest& request) const {
+  const auto parameters = QueryParameters::parse(request.query, std::array<std::string_view, 1>{"device"});
+  if (!parameters) return api_error(parameters.error());
+  const std::string* device = parameters->find("device");
+  return api_json(findings_document(source_.findings(), source_.clock->wall(),
+                                    device != nullptr ? std::string_view(*device) : std::string_view()));
 }
 
 }  // namespace accelmon

@@ -1,5 +1,5 @@
-// The API to read with: devices, the vocabulary, latest values, history, events, a stream of values, and Prometheus'
-// remote read. docs/openapi.yaml describes every answer, and a test holds the answers against it.
+// The API to read with: devices, the vocabulary, latest values, history, events, findings, a stream of values, and
+// Prometheus' remote read. docs/openapi.yaml describes every answer, and a test holds the answers against it.
 //
 // No PromQL is evaluated here, on purpose: /api/v1/read gives a Prometheus all that it needs to do so (docs/api.md).
 // Owns a worker thread (agent/api_worker.h), made when the history is first asked for: a question to it may take a
@@ -16,6 +16,7 @@
 #include "agent/api_history.h"
 #include "agent/api_worker.h"
 #include "agent/event_log.h"
+#include "model/finding.h"
 #include "model/snapshot.h"
 #include "net/http_server.h"
 
@@ -25,8 +26,9 @@ struct ApiSource {
   const Clock* clock = &real_clock();
   std::function<Recycled<Snapshot>()> snapshot;
   std::function<std::deque<EventLog::Entry>()> events;
-  std::function<HistoryPlaces()> history;  // must stay valid until stop() has returned
-  std::function<void()> wake;              // of the HTTP server: an answer is there; any thread
+  std::function<std::vector<Finding>()> findings;  // evaluated now
+  std::function<HistoryPlaces()> history;          // must stay valid until stop() has returned
+  std::function<void()> wake;                      // of the HTTP server: an answer is there; any thread
 };
 
 inline constexpr size_t kMaxStreams = 8;
@@ -49,6 +51,7 @@ class Api {
   HttpResponse metrics(const HttpRequest& request) const;
   HttpResponse latest(const HttpRequest& request) const;
   HttpResponse events(const HttpRequest& request) const;
+  HttpResponse findings(const HttpRequest& request) const;
   HttpResponse range(const HttpRequest& request);
   HttpResponse read(const HttpRequest& request);
   HttpResponse stream(const HttpRequest& request);

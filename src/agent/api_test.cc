@@ -89,6 +89,7 @@ class ApiTest : public ::testing::Test {
     out.clock = &clock_;
     out.snapshot = [this] { return current_; };
     out.events = [this] { return events_.entries(); };
+    out.findings = [this] { return findings_; };
     out.history = [this] { return HistoryPlaces{use_disk_ ? disk_.get() : nullptr, &memory_}; };
     out.wake = [this] { ++wakes_; };
     return out;
@@ -133,6 +134,7 @@ class ApiTest : public ::testing::Test {
   std::unique_ptr<DiskStore> disk_;
   bool use_disk_ = true;
   EventLog events_;
+  std::vector<Finding> findings_;
   std::atomic<int> wakes_{0};
   Api api_;
 };
@@ -266,6 +268,19 @@ TEST_F(ApiTest, EventsSince) {
   EXPECT_EQ(json("/api/v1/events?since=1764000020")["events"].size(), 2u);
   EXPECT_EQ(json("/api/v1/events?since=1764000020&device=GPU-1")["events"].size(), 1u);
   EXPECT_EQ(json("/api/v1/events?since=now")["events"].size(), 0u);
+}
+
+TEST_F(ApiTest, FindingsOfADevice) {
+  EXPECT_EQ(json("/api/v1/findings")["findings"].size(), 0u);
+  for (const char* device : {"GPU-0", "GPU-1", ""}) {
+    Finding one;
+    one.code = "device_failed";
+    one.device_id = device;
+    findings_.push_back(one);
+  }
+  EXPECT_EQ(json("/api/v1/findings")["findings"].size(), 3u);
+  EXPECT_EQ(json("/api/v1/findings?device=GPU-1")["findings"].size(), 1u);
+  EXPECT_EQ(ask("/api/v1/findings?severity=info").status, 400u);
 }
 
 // ---- remote read ----

@@ -272,6 +272,12 @@ std::string status_document(const StatusInputs& in) {
   for (const EventLog::Entry& entry : in.events.entries()) write_event(json, entry);
   json.end_array();
 
+  if (in.findings) {
+    json.key("findings").begin_object();
+    for (const Severity severity : {Severity::critical, Severity::warning, Severity::info})
+      json.key(to_string(severity)).integer(static_cast<int64_t>((*in.findings)[static_cast<size_t>(severity)]));
+    json.end_object();
+  }
   json.key("scrapes").begin_object().key("count").integer(static_cast<int64_t>(in.scrapes));
   seconds_or_null(json, "last_seconds_ago", in.last_scrape != 0, now - in.last_scrape);
   json.key("page_bytes").integer(static_cast<int64_t>(in.page_bytes)).end_object();

@@ -3,6 +3,7 @@
 // Threads: called under the agent's lock. Cost: some hundred microseconds for eight GPUs; it is made on request only.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 #include <vector>
@@ -37,6 +38,7 @@ struct StatusInputs {
   uint64_t page_bytes = 0;
   std::vector<ExporterState> exporters;
   std::optional<DiskState> history;  // none: it is not kept on disk
+  std::optional<std::array<size_t, 3>> findings;  // by severity; none: nothing was evaluated yet
   bool device_values = true;         // false: devices without their values
 };
 

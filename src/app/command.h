@@ -78,6 +78,7 @@ int complain(std::string_view message, int code);
 int run_serve(const Arguments& arguments);
 int run_status(const Arguments& arguments);
 int run_doctor(const Arguments& arguments);
+int run_findings(const Arguments& arguments);
 int run_cloudwatch_cost(const Arguments& arguments);
 int run_torchserve_collect(const Arguments& arguments);
 int run_metrics(const Arguments& arguments);

@@ -54,7 +54,7 @@ std::string short_help() {
 }
 
 std::string main_help() {
-  std::string out = std::string(kPurpose) + "\n\nusage: accelmon VERB [OPTIONS]\n\n";
+  std::string out = std::string(kPurpose) + "\nusage: accelmon VERB [OPTIONS]\n\n";
   for (const Verb& verb : all_verbs()) out += "  " + padded(verb.name, 20) + std::string(verb.brief) + "\n";
   out += "\n'accelmon VERB --help' and 'accelmon help VERB' say more.\nexit codes: " + std::string(kExitCodes) + "\n";
   out += "\nexamples:\n  accelmon serve --listen 0.0.0.0:19400\n  accelmon status --simulate h100x8\n";

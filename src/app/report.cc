@@ -202,6 +202,8 @@ Result<Report> parse_report(std::string_view document) {
                                    .dropped = count(*history, "polls_dropped"),
                                    .waiting = count(*history, "polls_waiting"),
                                    .damaged = count(*history, "chunks_damaged")};
+  if (const Json* findings = member(json, "findings"); findings != nullptr && findings->is_object())
+    report.findings = count(*findings, "critical") + count(*findings, "warning");
   if (const Json* scrapes = member(json, "scrapes")) {
     report.scrapes = count(*scrapes, "count");
     report.last_scrape_ago = maybe(*scrapes, "last_seconds_ago");

@@ -144,6 +144,7 @@ struct Report {
   std::vector<ReportEvent> events;
   std::vector<ReportExporter> exporters;
   std::optional<ReportHistory> history;  // on disk; nullopt: there is none
+  std::optional<uint64_t> findings;      // a warning or worse; nullopt: an agent that does not judge
   uint64_t scrapes = 0;
   std::optional<double> last_scrape_ago;
   uint64_t page_bytes = 0;

@@ -374,6 +374,11 @@ std::string render_status(const Report& report, const View& view) {
   if (const std::string host = host_line(report); !host.empty()) out += "\n" + host;
   out += "\n" + (rows.empty() ? why_none(report, view) : render_table(rows, view));
   out += process_table(report) + event_list(report, view) + exports_in_trouble(report, view);
+  if (report.findings) {
+    if (*report.findings != 0)
+      out += "\n " + plural(*report.findings, "thing needs", "things need") + " attention: accelmon findings\n";
+    return out;
+  }
   if (attention != 0) out += "\n " + plural(attention, "thing needs", "things need") + " attention: accelmon doctor\n";
   return out;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "analysis/question.h"
 #include "app/layout.h"
 #include "base/text.h"
 
@@ -39,14 +40,9 @@ const ReportEvent* latest_critical(const Report& report, const ReportDevice& dev
 }
 
 std::string recovery(const ReportDevice& device) {
-  constexpr std::pair<std::string_view, std::string_view> kActions[] = {
-      {"node_reboot", "reboot the host"},
-      {"gpu_reset", "reset the GPU"},
-      {"drain_p2p", "stop what uses it together with other GPUs"},
-      {"drain_and_reset", "stop what uses it, then reset it"},
-  };
-  for (const auto& [state, words] : kActions)
-    if (set(device, "accelmon.gpu.recovery.action", "state", state)) return "; " + std::string(words);
+  for (const std::string_view action : {"node_reboot", "gpu_reset", "drain_p2p", "drain_and_reset"})
+    if (set(device, "accelmon.gpu.recovery.action", "state", action))
+      return "; " + std::string(analysis::recovery_word(action));
   return "";
 }
 
@@ -70,23 +66,6 @@ std::string_view why_degraded(const ReportDevice& device) {
   return "see accelmon doctor";
 }
 
-std::string_view throttle_word(std::string_view reason) {
-  constexpr std::pair<std::string_view, std::string_view> kWords[] = {
-      {"thermal_software", "thermal throttle"},
-      {"thermal_hardware", "thermal throttle"},
-      {"power_cap", "power cap"},
-      {"power_brake", "power brake"},
-      {"hardware_slowdown", "hardware slowdown"},
-      {"current", "current limit"},
-      {"voltage", "voltage limit"},
-      {"reliability", "reliability limit"},
-      {"other", "throttled for another reason"},
-  };
-  for (const auto& [name, word] : kWords)
-    if (name == reason) return word;
-  return {};  // idle, application_clocks, sync_boost, display: states of a healthy device
-}
-
 std::string window_words(std::string_view window) {
   const Result<Nanos> length = parse_duration(window);
   if (!length) return "lately";
@@ -106,7 +85,7 @@ std::string throttling(const ReportDevice& device, bool windows) {
   std::map<std::string_view, bool> active;
   for (const ReportValue& value : device.values) {
     if (!value.value) continue;
-    const std::string_view word = throttle_word(value.attribute("reason"));
+    const std::string_view word = analysis::throttle_word(value.attribute("reason"));
     if (word.empty()) continue;
     if (windows && value.metric == "accelmon.gpu.throttle.share.window" && value.attribute("stat") == "mean") {
       Share& known = shares[word];
