@@ -20,6 +20,7 @@
 #include "agent/event_log.h"
 #include "agent/exporter_set.h"
 #include "agent/finding_facts.h"
+#include "agent/hand_over.h"
 #include "agent/landing.h"
 #include "agent/pages.h"
 #include "agent/registry.h"
@@ -331,6 +332,8 @@ class AgentImpl : public Agent {
     inputs.reloads_failed = reloads_failed_;
     inputs.exporters = exporters_.states();
     if (history_) inputs.history = history_->state();
+    if (book_.evaluated_at() != 0)
+      inputs.findings = {book_.count(Severity::info), book_.count(Severity::warning), book_.count(Severity::critical)};
     Recycled<Frame> self_frame = self_frames_.take();
     self_.update(slots_, inputs, *self_frame);
 
@@ -360,7 +363,11 @@ class AgentImpl : public Agent {
     own.catalog = self_.catalog();
     own.frame = std::move(self_frame);
     published_at_ = fresh->monotonic;
-    if (history_ || exporters_.any()) hand_on(*fresh);
+    if (history_ || exporters_.any())
+      hand_over_.pass(*fresh, config_.poll.interval, [this](const SourceView& source) {
+        if (history_) history_->append(source.name, source.catalog, *source.frame);
+        exporters_.append(source.name, source.catalog, source.frame);
+      });
     {
       const std::lock_guard lock(snapshot_mutex_);
       snapshot_ = std::move(fresh);
@@ -381,26 +388,6 @@ class AgentImpl : public Agent {
                  .certificate_expires_at = server_ != nullptr ? server_->counters().certificate_expires_at : 0,
                  .watched = clock_.monotonic() - started_,
                  .window = config_.smoothing.window});
-  }
-
-  // Gives the history and the exporters each poll once, as it is shown: where several sources read one device, what the
-  // arbiter believes.
-  void hand_on(const Snapshot& shown) {
-    handed_on_.resize(shown.sources.size());
-    for (size_t i = 0; i < shown.sources.size(); ++i) {
-      const SourceView& source = shown.sources[i];
-      if (source.catalog == nullptr || !source.frame) continue;
-      HandedOn& last = handed_on_[i];
-      const bool own = i + 1 == shown.sources.size();
-      // The agent's own numbers change with every publication: once in an interval is enough. A source that is silent
-      // is shown again and again, and handed on once, with the time at which it ended.
-      if (own ? source.frame->monotonic - last.monotonic < config_.poll.interval * 9 / 10
-              : source.frame->monotonic == last.monotonic && source.frame->generation == last.generation)
-        continue;
-      last = {source.frame->monotonic, source.frame->generation};
-      if (history_) history_->append(source.name, source.catalog, *source.frame);
-      exporters_.append(source.name, source.catalog, source.frame);
-    }
   }
 
   DiskOptions disk_options() const {
@@ -565,14 +552,10 @@ class AgentImpl : public Agent {
   uint64_t reloads_ok_ = 0;
   uint64_t reloads_failed_ = 0;
 
-  struct HandedOn {
-    Nanos monotonic = 0;
-    uint64_t generation = 0;
-  };
   std::unique_ptr<Store> store_;
   std::unique_ptr<DiskStore> history_;  // nullptr: none is kept on disk
   ExporterSet exporters_;
-  std::vector<HandedOn> handed_on_;  // of each source, what went to them last
+  HandOver hand_over_;
   std::vector<pollfd> fds_;
   Recycler<Frame> self_frames_;
   Recycler<Snapshot> snapshots_;

@@ -89,6 +89,9 @@ void SelfMetrics::rebuild(const std::vector<std::unique_ptr<CollectorSlot>>& slo
   log_lost_ = add(MetricId::agent_log_lost);
   reloads_ok_ = add(MetricId::agent_reloads, {{AttributeId::result, "ok"}});
   reloads_failed_ = add(MetricId::agent_reloads, {{AttributeId::result, "failed"}});
+  findings_ = static_cast<int>(catalog->series.size());
+  for (const Severity severity : {Severity::info, Severity::warning, Severity::critical})
+    add(MetricId::findings, {{AttributeId::severity, std::string(to_string(severity))}});
 
   slots_.assign(slots.size(), SlotIndices{});
   for (size_t i = 0; i < slots.size(); ++i) {
@@ -136,6 +139,7 @@ void SelfMetrics::rebuild(const std::vector<std::unique_ptr<CollectorSlot>>& slo
           {name, {AttributeId::exporter_state, std::string(to_string(static_cast<ExporterHealth>(health)))}});
     at.samples = add(MetricId::exporter_samples, {name});
     at.rejected = add(MetricId::exporter_rejected, {name});
+    at.late = add(MetricId::exporter_late, {name});
     at.lost = add(MetricId::exporter_lost, {name});
     at.requests_ok = add(MetricId::exporter_requests, {name, {AttributeId::result, "ok"}});
     at.requests_failed = add(MetricId::exporter_requests, {name, {AttributeId::result, "failed"}});
@@ -188,6 +192,7 @@ void SelfMetrics::set_exporters(const SelfInputs& inputs, Frame& frame) const {
       set(at.status + static_cast<int>(health), static_cast<size_t>(state.health) == health ? 1 : 0);
     set(at.samples, static_cast<double>(state.samples));
     set(at.rejected, static_cast<double>(state.rejected));
+    set(at.late, static_cast<double>(state.late));
     set(at.lost, static_cast<double>(state.lost_polls));
     set(at.requests_ok, static_cast<double>(state.requests_ok));
     set(at.requests_failed, static_cast<double>(state.requests_failed));
@@ -255,6 +260,9 @@ void SelfMetrics::update(const std::vector<std::unique_ptr<CollectorSlot>>& slot
   set(log_lost_, static_cast<double>(lost_log_lines()));
   set(reloads_ok_, static_cast<double>(inputs.reloads_ok));
   set(reloads_failed_, static_cast<double>(inputs.reloads_failed));
+  for (size_t severity = 0; severity < 3; ++severity)
+    set_or_absent(findings_ + static_cast<int>(severity), inputs.findings.has_value(),
+                  inputs.findings ? static_cast<double>((*inputs.findings)[severity]) : 0);
   set_exporters(inputs, frame);
 
   for (size_t i = 0; i < slots.size(); ++i) {

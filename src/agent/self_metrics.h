@@ -5,6 +5,7 @@
 // Threads: used by the agent's thread. Cost: some array stores an update; processes are looked at every ten seconds.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -38,6 +39,8 @@ struct SelfInputs {
   uint64_t reloads_failed = 0;
   std::vector<ExporterState> exporters;
   std::optional<DiskState> history;  // none: it is not kept on disk
+  // By severity (info, warning, critical); none: not looked for yet.
+  std::optional<std::array<size_t, 3>> findings;
 };
 
 struct ProcessUse {
@@ -65,7 +68,7 @@ class SelfMetrics {
   };
   struct ExporterIndices {
     std::string name;
-    int up, status, samples, rejected, lost, requests_ok, requests_failed, bytes, behind, last_success;
+    int up, status, samples, rejected, late, lost, requests_ok, requests_failed, bytes, behind, last_success;
   };
   struct HistoryIndices {
     int status, bytes, written, dropped;
@@ -98,7 +101,8 @@ class SelfMetrics {
   int build_ = 0, start_ = 0, agent_cpu_ = 0, agent_resident_ = 0, agent_private_ = 0, store_bytes_ = 0,
       store_limit_ = 0, store_span_ = 0, scrapes_text_ = 0, scrapes_openmetrics_ = 0, scrapes_protobuf_ = 0,
       render_time_ = 0, page_bytes_ = 0, requests_ok_ = 0, requests_client_ = 0, requests_server_ = 0, connections_ = 0,
-      log_lost_ = 0, reloads_ok_ = 0, reloads_failed_ = 0;
+      log_lost_ = 0, reloads_ok_ = 0, reloads_failed_ = 0,
+      findings_ = 0;  // the first of three
 };
 
 }  // namespace accelmon

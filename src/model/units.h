@@ -44,6 +44,7 @@ enum class Unit : uint8_t {
   reload,
   transition,
   poll,
+  finding,
 };
 
 // UCUM text as OpenTelemetry writes it ("By", "s", "Cel", "{row}").
@@ -121,6 +122,8 @@ constexpr std::string_view unit_text(Unit unit) {
       return "{transition}";
     case Unit::poll:
       return "{poll}";
+    case Unit::finding:
+      return "{finding}";
   }
   return "";
 }
