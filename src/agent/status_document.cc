@@ -184,6 +184,7 @@ void write_exporter(JsonWriter& json, const ExporterState& one) {
   json.key("message").text(one.message);
   json.key("samples").integer(static_cast<int64_t>(one.samples));
   json.key("rejected_samples").integer(static_cast<int64_t>(one.rejected));
+  json.key("repeated_samples").integer(static_cast<int64_t>(one.repeated));
   json.key("lost_polls").integer(static_cast<int64_t>(one.lost_polls));
   json.key("late_samples").integer(static_cast<int64_t>(one.late));
   json.key("requests_ok").integer(static_cast<int64_t>(one.requests_ok));

@@ -35,6 +35,7 @@ struct Sent {
   uint64_t bytes = 0;     // as sent
   uint64_t rejected = 0;  // samples of it that the far end did not want
   uint64_t left_out = 0;  // samples of requests before that it turned out to fail at; with `delivered`
+  uint64_t repeated = 0;  // samples that it turned out to have already; with `pieces`, and of `samples` with `refused`
   Nanos retry_after = 0;  // what it asked for; with `later`
   std::string message;    // for people: what it said, without secrets
 
@@ -58,6 +59,9 @@ struct Sent {
 class Destination {
  public:
   virtual ~Destination() = default;
+  // Before begin(). True: the far end may have what stands first in the batch, since a stop broke off the sending of
+  // it; each series has one sample in it.
+  virtual void may_have(bool) {}
   // Encodes. The batch must live until commit() or the next begin().
   virtual void begin(std::span<const FrameRun> batch) = 0;
   // Makes the next request; false: there is none left.

@@ -6,7 +6,9 @@
 
 #include <atomic>
 #include <fstream>
+#include <map>
 #include <protozero/pbf_reader.hpp>
+#include <set>
 
 #include "encode/runs_for_test.h"
 #include "encode/snappy.h"
@@ -150,6 +152,7 @@ TEST(HttpDestination, WhatIsShownIsNoSecret) {
 
 struct Written {
   std::vector<std::pair<std::string, int64_t>> samples;  // name and time, in order
+  std::vector<std::pair<std::string, int64_t>> of;       // the same by all labels
 };
 
 // Names and times of what a request of 1.0 holds.
@@ -160,7 +163,7 @@ Written decode(const std::string& body) {
   protozero::pbf_reader request(raw);
   while (request.next(1)) {
     protozero::pbf_reader series = request.get_message();
-    std::string name;
+    std::string name, labels;
     while (series.next()) {
       if (series.tag() == 1) {
         protozero::pbf_reader label = series.get_message();
@@ -170,6 +173,7 @@ Written decode(const std::string& body) {
           text = label.get_string();
         }
         if (key == "__name__") name = value;
+        labels += key + '=' + value + ',';
       } else if (series.tag() == 2) {
         protozero::pbf_reader sample = series.get_message();
         int64_t time = 0;
@@ -179,6 +183,7 @@ Written decode(const std::string& body) {
           else
             sample.skip();
         out.samples.emplace_back(name, time);
+        out.of.emplace_back(labels, time);
       } else {
         series.skip();
       }
@@ -276,6 +281,83 @@ TEST(RemoteWriteDestination, WhatRefusesEverythingCostsFewRequests) {
   for (int i = 2000; i < 3000; ++i) later.frame(kBegin + i * kSecond, {50, 1000.0 + i, 3e9, 1, 1});
   for (const Sent& sent : deliver(*destination, later.batch())) EXPECT_EQ(sent.verdict, Verdict::delivered);
   EXPECT_LT(server.requests().size() - before, 6u);
+}
+
+// A stop broke off a batch of four polls, and they come again one by one. The receiver is as Prometheus: it stores
+// nothing of a request with one sample that is older than what it has, and does not mind the newest once more.
+TEST(RemoteWriteDestination, BehindWhatItHasAllArrives) {
+  std::map<std::string, std::set<int64_t>> stored;
+  const Server server([&](const Server::Request& request) {
+    const Written written = decode(request.body);
+    for (const auto& [series, time] : written.of)
+      if (!stored[series].empty() && *stored[series].rbegin() > time) return Server::reply(400, "out of order sample");
+    for (const auto& [series, time] : written.of) stored[series].insert(time);
+    return Server::reply(204);
+  });
+  const auto destination = [&](const char* max_samples) {
+    std::string where;
+    return std::move(*make_remote_write(settings({{"url", server.url("/api/v1/write")}, {"max_samples", max_samples}}),
+                                        kIdentity, where));
+  };
+  const auto catalog = std::make_shared<Catalog>();
+  CatalogBuilder build(*catalog);
+  for (int i = 0; i < 100; ++i) build.add(MetricId::energy, build.add_device({.id = "GPU-" + std::to_string(i)}));
+  const auto polls = [&](int first, int count) {
+    BatchMaker make;
+    make.run("nvml", catalog);
+    for (int i = first; i < first + count; ++i) make.frame(kBegin + i * kSecond, std::vector<double>(100, 1.0 + i));
+    return make;
+  };
+  {
+    const auto broken_off = destination("28");
+    BatchMaker make = polls(0, 4);
+    broken_off->begin(make.batch());
+    for (int taken = 0; taken < 136;) {
+      ASSERT_TRUE(broken_off->next());
+      const Sent sent = broken_off->send();
+      ASSERT_EQ(sent.verdict, Verdict::delivered);
+      taken += static_cast<int>(sent.samples);
+    }
+  }
+  const size_t before = server.requests().size();
+  const auto anew = destination("50");
+  uint64_t repeated = 0, delivered = 0;
+  for (int i = 0; i < 4; ++i) {
+    BatchMaker make = polls(i, 1);
+    anew->may_have(true);
+    for (const Sent& sent : deliver(*anew, make.batch())) {
+      EXPECT_NE(sent.verdict, Verdict::refused);
+      repeated += sent.repeated;
+      delivered += sent.verdict == Verdict::delivered ? sent.samples : 0;
+    }
+  }
+  EXPECT_EQ(repeated, 35u * 3) << "35 series had come whole, and of the fourth poll none is out of order";
+  EXPECT_EQ(delivered, 65u * 3 + 100);
+  EXPECT_EQ(stored.size(), 100u);
+  for (const auto& [series, times] : stored) EXPECT_EQ(times.size(), 4u) << series;
+  EXPECT_LT(server.requests().size() - before, 45u);
+}
+
+// That what it has may stand in front does not hold up what is refused for another reason, or anywhere else.
+TEST(RemoteWriteDestination, WhatItMayHaveIsNotTakenForGranted) {
+  for (const char* says : {"out of order sample", "no"}) {
+    const Server server([&](const Server::Request& request) {
+      for (const auto& [name, time] : decode(request.body).samples)
+        if (name == "hw_energy_joules_total") return Server::reply(400, says);
+      return Server::reply(204);
+    });
+    const auto destination = remote_write(server);
+    BatchMaker make = polls(1);
+    destination->may_have(true);
+    uint64_t refused = 0, repeated = 0;
+    for (const Sent& sent : deliver(*destination, make.batch())) {
+      refused += sent.verdict == Verdict::refused ? sent.samples : 0;
+      repeated += sent.repeated;
+    }
+    EXPECT_EQ(repeated, 0u);
+    EXPECT_EQ(refused, 1u) << says;
+    EXPECT_LT(server.requests().size(), 20u);
+  }
 }
 
 // A receiver that answers 500 for one series (Prometheus 2.x does for what it cannot take).

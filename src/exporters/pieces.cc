@@ -4,7 +4,9 @@
 
 namespace accelmon {
 
-void Pieces::begin() {
+void Pieces::begin(bool may_have) {
+  may_have_ = may_have;
+  looking_ = false;
   done_ = sent_ = passed_ = 0;
   splits_.clear();
   searching_ = given_up_ = too_large_ = false;
@@ -45,6 +47,10 @@ void Pieces::split(size_t size) {
 void Pieces::judge(Sent& sent, Fault fault) {
   using Verdict = Sent::Verdict;
   if (sent_ == 0) return;
+  if (looking_) {
+    judge_single(sent, fault);
+    return;
+  }
   if (sent.verdict == Verdict::delivered) {
     sent.left_out = std::exchange(passed_, 0);
     back_to_ = done_ + sent_;
@@ -63,6 +69,11 @@ void Pieces::judge(Sent& sent, Fault fault) {
     return;
   }
   if (sent.verdict != Verdict::refused || fault == Fault::none) return;
+  if (fault == Fault::had && may_have_) {
+    look_for_new();
+    sent.verdict = Verdict::pieces;
+    return;
+  }
   if (splits_.empty()) {
     allowed_ = barren_ == 0 ? kMostSearch : barren_ < kBarrenRequests ? 1 : 0;
     taken_ = false;
@@ -86,8 +97,54 @@ void Pieces::judge(Sent& sent, Fault fault) {
   given_up_ = allowed_ == 0;
 }
 
+void Pieces::look_for_new() {
+  looking_ = true;
+  low_ = look_begin_ = done_;
+  high_ = look_end_ = done_ + sent_;
+  look_size_ = size_;
+  // If it has not even the first, it has something else against the request.
+  aim_at(low_);
+  size_ = 1;
+}
+
+void Pieces::aim_at(size_t sample) {
+  done_ = sample;
+  sent_ = 0;
+  cut_ = true;
+}
+
+void Pieces::judge_single(Sent& sent, Fault fault) {
+  using Verdict = Sent::Verdict;
+  if (sent.verdict == Verdict::delivered) {
+    high_ = done_;
+  } else if (sent.verdict == Verdict::refused && fault == Fault::had) {
+    low_ = done_ + 1;
+  } else if (sent.verdict == Verdict::refused) {
+    low_ = high_ = look_begin_;  // that is another story
+  } else {
+    return;
+  }
+  sent.verdict = Verdict::pieces;
+  if (low_ < high_) {
+    // Mostly it has all of the request.
+    aim_at(high_ == look_end_ ? high_ - 1 : low_ + (high_ - low_) / 2);
+    return;
+  }
+  sent.repeated = low_ - look_begin_;
+  looking_ = false;
+  may_have_ = low_ == look_end_;
+  size_ = look_size_;
+  aim_at(low_);
+}
+
 bool Pieces::search() {
   if (sent_ == 0) return false;
+  if (looking_) {
+    looking_ = may_have_ = false;
+    size_ = look_size_;
+    aim_at(look_begin_);
+    return true;
+  }
   searching_ = true;
   passed_ = 0;
   back_to_ = done_;

@@ -29,7 +29,10 @@ class Pieces {
   static constexpr int kMostSearch = 64;
   explicit Pieces(size_t most) : most_(most) {}
 
-  void begin();
+  // `may_have`: the far end may have the first samples of the batch, and no series has two in it. Where it says so
+  // (Fault::had) single samples are tried to find the first that it has not, and all goes on there. One that is tried
+  // and taken is sent again with the others: the newest sample of a series is welcome twice.
+  void begin(bool may_have = false);
   bool advance();
   size_t done() const { return done_; }
   size_t size() const { return size_; }
@@ -39,6 +42,7 @@ class Pieces {
     none,
     sample,  // something that it holds
     size,    // there is too much of it
+    had,     // as `sample`: it has something of it, or what is newer
   };
   void judge(Sent& sent, Fault fault);
   // The far end failed at the request several times. False: it is empty.
@@ -56,6 +60,9 @@ class Pieces {
   };
   void split(size_t size);
   void narrow();
+  void look_for_new();
+  void aim_at(size_t sample);
+  void judge_single(Sent& sent, Fault fault);
 
   size_t most_;
   size_t done_ = 0;  // samples of the batch that were taken, or refused for good
@@ -73,6 +80,9 @@ class Pieces {
   size_t back_to_ = 0;      // where it goes on when the far end failed at everything
   size_t search_end_ = 0, back_size_ = 0;
   std::vector<Split> back_splits_;
+  bool may_have_ = false;
+  bool looking_ = false;  // for the first sample that the far end has not: it lies in [low_, high_]
+  size_t low_ = 0, high_ = 0, look_begin_ = 0, look_end_ = 0, look_size_ = 0;
 };
 
 }  // namespace accelmon

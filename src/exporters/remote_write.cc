@@ -10,6 +10,15 @@
 namespace accelmon {
 namespace {
 
+// Prometheus ("out of order sample", "duplicate sample for timestamp"), Mimir ("err-mimir-sample-out-of-order",
+// "err-mimir-sample-duplicate-timestamp") and Thanos ("out of order sample"). What is merely too old it need not have.
+bool says_had(std::string_view body) {
+  for (const std::string_view words :
+       {"out of order", "out-of-order", "duplicate sample", "sample-duplicate-timestamp"})
+    if (body.find(words) != std::string_view::npos) return true;
+  return false;
+}
+
 class RemoteWriteDestination final : public Destination {
  public:
   RemoteWriteDestination(HttpDestination http, RemoteWriteOptions options)
@@ -17,9 +26,11 @@ class RemoteWriteDestination final : public Destination {
     speak(options_.version);
   }
 
+  void may_have(bool may) override { may_have_ = may; }
+
   void begin(std::span<const FrameRun> batch) override {
     batch_ = batch;
-    pieces_.begin();
+    pieces_.begin(may_have_);
   }
 
   bool next() override {
@@ -63,7 +74,7 @@ class RemoteWriteDestination final : public Destination {
     // A single sample that it does not want costs the others nothing. What was taken before is not sent twice: a
     // receiver would find it out of order. Thanos answers 409 for samples that are.
     const bool sample = reply.status == 400 || reply.status == 409 || reply.status == 422;
-    pieces_.judge(sent, sample                ? Pieces::Fault::sample
+    pieces_.judge(sent, sample                ? says_had(reply.body) ? Pieces::Fault::had : Pieces::Fault::sample
                         : reply.status == 413 ? Pieces::Fault::size
                                               : Pieces::Fault::none);
     return sent;
@@ -102,6 +113,7 @@ class RemoteWriteDestination final : public Destination {
   RemoteWriteOptions options_;
   std::span<const FrameRun> batch_;
   Pieces pieces_;
+  bool may_have_ = false;
   std::optional<RemoteWriteEncoder> encoder_;
   std::string body_;
 };

@@ -6,6 +6,7 @@
 #include <bit>
 #include <chrono>
 #include <csignal>
+#include <utility>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -46,6 +47,7 @@ Runner::Runner(RunnerOptions options, std::unique_ptr<Destination> destination, 
   destination_ = std::move(destination);
   cursor_ = std::move(cursor);
   selection_ = std::move(selection);
+  if (selection_.every_poll()) most_polls_ = 1;
 }
 
 Runner::Runner(RunnerOptions options)
@@ -61,6 +63,7 @@ Runner::~Runner() {
 
 void Runner::start() {
   if (!destination_ || thread_.joinable()) return;
+  started_ = real_clock().wall();
   // Signals are the main thread's.
   sigset_t all, before;
   sigfillset(&all);
@@ -140,18 +143,37 @@ bool Runner::turn() {
     // As many polls the next time as make a request or some of them, whatever a poll holds.
     const size_t samples = series_of(batch->runs());
     const size_t each = std::max<size_t>(1, samples / batch->frames());
-    most_polls_ = std::clamp<size_t>(options_.most_samples / each, 1, kMostPolls);
     if (!send(*batch)) return false;
     const Status committed = cursor_->commit();
     const std::lock_guard lock(mutex_);
+    if (!std::exchange(repeated_, false) && catching_up_) {
+      catching_up_ = false;
+      destination_->may_have(false);
+    }
     state_.behind = behind;
     if (!committed.ok()) state_.message = committed.message();
+    if (!catching_up_ || !selection_.every_poll())
+      most_polls_ = std::clamp<size_t>(options_.most_samples / each, 1, kMostPolls);
     if (behind == 0) return true;
   }
 }
 
+bool Runner::may_have(std::span<const FrameRun> runs) {
+  // At most one batch was half sent; and what was polled since the start was not sent before it.
+  if (state_.repeated >= 2 * options_.most_samples) catching_up_ = false;
+  bool single = true;
+  for (size_t r = 0; r < runs.size(); ++r) {
+    single = single && runs[r].frames.size() == 1;
+    for (size_t other = 0; other < r; ++other) single = single && runs[other].source != runs[r].source;
+    for (const Frame* frame : runs[r].frames)
+      if (frame->wall > started_) catching_up_ = false;
+  }
+  return catching_up_ && single;
+}
+
 bool Runner::send(const FrameBatch& batch) {
   const std::span<const FrameRun> runs = selection_.of(batch.runs());
+  if (catching_up_) destination_->may_have(may_have(runs));
   for (unsigned restarts = 0;; ++restarts) {
     destination_->begin(runs);
     bool again = false;
@@ -239,6 +261,11 @@ void Runner::note(const Sent& sent) {
     case Sent::Verdict::pieces:
       ++state_.requests_failed;
       state_.message = message;
+      if (sent.repeated == 0) break;
+      if (state_.repeated == 0)
+        log(LogLevel::info, "exporter " + options_.name, "it has what was sent before the last stop: " + message);
+      state_.repeated += sent.repeated;
+      repeated_ = true;
       break;
   }
   if (before == state_.health) return;

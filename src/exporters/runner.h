@@ -38,6 +38,7 @@ struct ExporterState {
   std::string message;      // for people: why it is not ok
   uint64_t samples = 0;     // delivered
   uint64_t rejected = 0;    // samples that the far end did not want, or requests that it refused
+  uint64_t repeated = 0;    // that the far end had already, from before a stop that broke off their batch
   uint64_t lost_polls = 0;  // that fell out of the history before they could be sent
   uint64_t late = 0;        // samples left out since the clock was set back a little
   uint64_t requests_ok = 0, requests_failed = 0;
@@ -88,6 +89,8 @@ class Runner {
   // Sends what waits. False: stopped meanwhile.
   bool turn();
   bool send(const FrameBatch& batch);
+  // Whether the far end may have some of the batch from before the start, and can be asked which.
+  bool may_have(std::span<const FrameRun> runs);
   // Waits; false: to be stopped.
   bool pause(Nanos span);
   void note(const Sent& sent);
@@ -98,6 +101,12 @@ class Runner {
   std::unique_ptr<FeedCursor> cursor_;
   Selection selection_{{}, {}, 0};
   size_t most_polls_ = 16;
+  // A stop may have broken off the sending of a batch, whose beginning is then sent again, and a receiver that wants
+  // samples in order refuses what it has. Until a batch goes through whole polls go one by one (where each is sent):
+  // what it has of one stands in front.
+  bool catching_up_ = true;
+  bool repeated_ = false;  // the far end had some of the batch at hand
+  Nanos started_ = 0;      // wall time
   uint64_t chance_ = 0;
 
   mutable std::mutex mutex_;

@@ -28,6 +28,8 @@ struct Script {
   Status read_error, commit_error;
   uint64_t lost = 0;
   uint64_t late = 0;
+  std::vector<size_t> most;        // of each read
+  Nanos begin = for_test::kBegin;  // of a batch
 
   void say(std::string call) {
     const std::lock_guard lock(mutex);
@@ -49,8 +51,9 @@ struct Script {
 class FakeCursor final : public FeedCursor {
  public:
   explicit FakeCursor(Script& script) : script_(script) {}
-  Result<FrameBatch> read(size_t) override {
+  Result<FrameBatch> read(size_t most) override {
     const std::lock_guard lock(script_.mutex);
+    script_.most.push_back(most);
     if (!script_.read_error.ok()) return fail(script_.read_error);
     BatchBuilder build;
     build.lose(std::exchange(script_.lost, 0));
@@ -59,7 +62,7 @@ class FakeCursor final : public FeedCursor {
       for (size_t i = 0; i < script_.polls.front(); ++i) {
         auto frame = std::make_unique<Frame>();
         frame->resize(catalog->series.size());
-        frame->wall = for_test::kBegin + static_cast<Nanos>(i) * kSecond;
+        frame->wall = script_.begin + static_cast<Nanos>(i) * kSecond;
         frame->set(0, 50);
         build.add("nvml", catalog, i, std::move(frame));
       }
@@ -85,6 +88,9 @@ class FakeCursor final : public FeedCursor {
 class FakeDestination final : public Destination {
  public:
   explicit FakeDestination(Script& script) : script_(script) {}
+  void may_have(bool may) override {
+    if (may) script_.say("may have");
+  }
   void begin(std::span<const FrameRun> batch) override {
     script_.say("begin");
     left_ = batch.empty() ? 0 : script_.requests;
@@ -283,6 +289,60 @@ TEST_F(RunnerTest, ARefusalIsItsStateUntilSomethingIsTaken) {
   EXPECT_EQ(runner->state().health, ExporterHealth::ok);
 }
 
+Sent had(uint64_t samples) {
+  Sent sent = saying(Verdict::pieces, "HTTP 400: out of order sample");
+  sent.repeated = samples;
+  return sent;
+}
+
+// A stop in the middle of a batch: its beginning is sent again, and the far end has it.
+TEST_F(RunnerTest, UntilABatchGoesThroughTheFarEndMayHaveIt) {
+  script.polls = {1, 1, 1, 1};
+  script.answers = {had(5), saying(Verdict::delivered), saying(Verdict::delivered),
+                    had(2), saying(Verdict::delivered), saying(Verdict::delivered)};
+  start();
+  ASSERT_TRUE(script.wait("cursor commit", 4));
+  runner->stop();
+  EXPECT_EQ(runner->state().repeated, 7u);
+  EXPECT_EQ(runner->state().rejected, 0u);
+  EXPECT_EQ(script.count("may have"), 3) << "the third goes through";
+  EXPECT_THAT(std::vector(script.most.begin(), script.most.begin() + 3), testing::Each(1u));
+  EXPECT_GT(script.most[3], 1u);
+}
+
+TEST_F(RunnerTest, WhatWasPolledSinceTheStartItCannotHave) {
+  script.begin = real_clock().wall() + 3600 * kSecond;
+  script.polls = {1};
+  start();
+  ASSERT_TRUE(script.wait("cursor commit"));
+  runner->stop();
+  EXPECT_EQ(script.count("may have"), 0);
+}
+
+TEST_F(RunnerTest, OfTwoPollsTheFirstIsNotInFront) {
+  script.polls = {2};
+  start();
+  ASSERT_TRUE(script.wait("cursor commit"));
+  runner->stop();
+  EXPECT_EQ(script.count("may have"), 0);
+}
+
+// Somebody else writes the same series.
+TEST_F(RunnerTest, ItHasNoMoreThanABatch) {
+  script.polls = {1, 1, 1, 1};
+  for (int i = 0; i < 4; ++i) {
+    script.answers.push_back(had(5));
+    script.answers.push_back(saying(Verdict::delivered));
+    script.answers.push_back(saying(Verdict::delivered));
+  }
+  RunnerOptions options;
+  options.most_samples = 5;
+  start(std::move(options));
+  ASSERT_TRUE(script.wait("cursor commit", 4));
+  runner->stop();
+  EXPECT_EQ(script.count("may have"), 2);
+}
+
 TEST_F(RunnerTest, AgainBeginsTheBatchAnew) {
   script.polls = {1};
   script.requests = 2;
@@ -290,7 +350,8 @@ TEST_F(RunnerTest, AgainBeginsTheBatchAnew) {
   start();
   ASSERT_TRUE(script.wait("cursor commit"));
   runner->stop();
-  EXPECT_THAT(script.calls, testing::ElementsAre("begin", "send", "begin", "send", "send", "commit", "cursor commit"));
+  EXPECT_THAT(script.calls,
+              testing::ElementsAre("may have", "begin", "send", "begin", "send", "send", "commit", "cursor commit"));
 }
 
 TEST_F(RunnerTest, AgainForEverIsARefusal) {
@@ -309,7 +370,8 @@ TEST_F(RunnerTest, PiecesGoOnWithNext) {
   start();
   ASSERT_TRUE(script.wait("cursor commit"));
   runner->stop();
-  EXPECT_THAT(script.calls, testing::ElementsAre("begin", "send", "send", "send", "commit", "cursor commit"));
+  EXPECT_THAT(script.calls,
+              testing::ElementsAre("may have", "begin", "send", "send", "send", "commit", "cursor commit"));
   EXPECT_EQ(runner->state().rejected, 0u);
 }
 

@@ -27,6 +27,7 @@ class Selection {
   // The view lives until the next call, and no longer than `batch`.
   std::span<const FrameRun> of(std::span<const FrameRun> batch);
   bool takes(MetricId metric) const;
+  bool every_poll() const { return step_ == 0; }
 
  private:
   const std::vector<bool>& mask_of(const CatalogPtr& catalog);
