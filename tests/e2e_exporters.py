@@ -524,8 +524,10 @@ class Documented(unittest.TestCase):
         receiver(2003, receivers.TcpSink, lambda r: b"accelmon.gpu-host-1.gpu." in r.data)
         receiver(25888, receivers.TcpSink, lambda r: b"CloudWatchMetrics" in r.data)
         receiver(8125, receivers.UdpSink, lambda r: {b"|#" in one for one in r.datagrams} == {True, False})
-        cloudwatch = receivers.HttpSink()
+        cloudwatch, influx2 = receivers.HttpSink(), receivers.HttpSink()
         self.addCleanup(cloudwatch.end)
+        self.addCleanup(influx2.end)
+        pathlib.Path(folder.name, "influx.headers").write_text("Authorization: Token t\n")
         config = ""
         for example in examples:
             ports = [int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", example)]
@@ -534,7 +536,8 @@ class Documented(unittest.TestCase):
                 continue
             for port in ports:
                 example = example.replace(f"127.0.0.1:{port}", f"127.0.0.1:{took[port][0]}")
-            example = example.replace("/var/log/accelmon", folder.name)
+            example = example.replace("/var/log/accelmon", folder.name).replace("/etc/accelmon", folder.name)
+            example = example.replace("https://influx.example:8086", influx2.url(""))
             if "cloudwatch" in example:
                 example += f'url = "{cloudwatch.url()}"\n'
             config += example
@@ -553,6 +556,8 @@ class Documented(unittest.TestCase):
         for port, (_, taken) in took.items():
             self.assertTrue(taken(), f"nothing arrived for the example with port {port}")
         self.assertTrue(cloudwatch.requests)
+        self.assertEqual({(one.path, one.headers["authorization"]) for one in influx2.requests},
+                         {("/api/v2/write?org=lab&bucket=accelmon", "Token t")})
         self.assertIn("hw.power", pathlib.Path(folder.name, "metrics.jsonl").read_text())
 
 

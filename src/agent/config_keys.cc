@@ -191,7 +191,10 @@ const Key kKeys[] = {
      "How long a request may take"},
     {"exporters.*.url", Type::text, nullptr, 0, 2048, "needed, but for `cloudwatch`",
      "Where to send: `otlp`, `remote_write`, `influx`; for `cloudwatch` another endpoint than the region's"},
-    {"exporters.*.headers", Type::texts, nullptr, 0, 2048, "none", "`[\"Name: value\", ...]` on every request"},
+    {"exporters.*.headers", Type::texts, nullptr, 0, 2048, "none", "`[\"Name: value\", ...]` on every request. Secret ones: "
+     "`headers_file`"},
+    {"exporters.*.headers_file", Type::path, nullptr, 0, 4096, "none",
+     "Headers with tokens or keys, `Name: value`, one a line; read for every request"},
     {"exporters.*.username", Type::text, nullptr, 0, 256, "none", "Of basic authentication"},
     {"exporters.*.password_file", Type::path, nullptr, 0, 4096, "none", "Its first line is the password"},
     {"exporters.*.bearer_token_file", Type::path, nullptr, 0, 4096, "none",

@@ -8,6 +8,7 @@
 #include "exporters/aws.h"
 #include "exporters/cloudwatch.h"
 #include "exporters/destinations.h"
+#include "exporters/http.h"
 #include "exporters/rotating_file.h"
 #include "exporters/wire.h"
 #include "net/push_client.h"
@@ -61,8 +62,10 @@ class CloudWatchDestination final : public Destination {
     request.headers = {"Content-Type: " + std::string(kCloudWatchContentType),
                        "X-Amz-Target: " + std::string(kCloudWatchTarget)};
     if (const Status status = signer_->sign(request); !status.ok()) return Sent::not_now(status);
-    const Result<PushReply> reply = client_->send(request);
+    Result<PushReply> reply = client_->send(request);
     if (!reply) return Sent::not_now(reply.error());
+    // A signature that is refused comes back with all that was signed, the session's token among it.
+    if (reply->status / 100 != 2) hide_secrets(request, {}, *reply);
     sent.bytes = body.size();
     const CloudWatchAnswer answer =
         read_cloudwatch_answer(reply->status, reply->header("x-amzn-errortype"), reply->body);
@@ -170,7 +173,7 @@ Result<std::unique_ptr<Destination>> make_cloudwatch(const ExporterSettings& set
   if (!signer) return fail(signer.error());
   Result<std::string> endpoint = endpoint_of(settings, (*signer)->region());
   if (!endpoint) return fail(endpoint.error());
-  where = *endpoint;
+  where = shown_url(*endpoint);
   return std::make_unique<CloudWatchDestination>(std::move(*client), std::move(*signer), std::move(*options),
                                                  std::move(*endpoint), settings.duration("timeout", 10 * kSecond));
 }

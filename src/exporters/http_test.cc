@@ -144,8 +144,76 @@ TEST(HttpDestination, WhatIsShownIsNoSecret) {
   };
   EXPECT_EQ(shown("https://u:p@h:1/write?token=x#y"), "https://h:1/write");
   EXPECT_EQ(shown("https://h"), "https://h");
-  EXPECT_EQ(shown("http://h/a@b"), "http://h/a@b");
-  EXPECT_EQ(shown("http://u:p/w@h/x").find("u:p/w@h/x"), 7u) << "that user ends the host: it is a path";
+  EXPECT_EQ(shown("https://h/"), "https://h/");
+  EXPECT_EQ(shown("https://h:1/push/0123456789abcdef"), "https://h:1/...") << "a token may be a path";
+  EXPECT_EQ(shown("https://h/api/v1/write/0123456789abcdef"), "https://h/...");
+  EXPECT_EQ(shown("http://[::1]:80/v1/metrics"), "http://[::1]:80/v1/metrics");
+  EXPECT_EQ(shown("http://h/a@b"), "http://h/...");
+  EXPECT_EQ(shown("http://u:p/w@h/x"), "http://.../...") << "that password ends the host";
+  EXPECT_EQ(shown("http://u:p?w@h/write"), "http://...");
+}
+
+TEST(HttpDestination, SecretHeadersAreReadForEveryRequest) {
+  const store_test::Folder folder;
+  const std::string path = folder.file("headers");
+  std::ofstream(path) << "Authorization: Token old\r\n\n  X-API-Key: k:1 \n";
+  const Server server([](const auto&) { return Server::reply(204); });
+  Result<HttpDestination> http = HttpDestination::make(
+      settings({{"url", server.url()}, {"headers", "X-A: b"}, {"headers_file", path}}), kIdentity, {}, "http://h/");
+  ASSERT_TRUE(http) << http.error().message();
+  PushReply reply;
+  EXPECT_EQ(http->post("1", reply).verdict, Verdict::delivered);
+  std::ofstream(path) << "Authorization: Token new";
+  EXPECT_EQ(http->post("2", reply).verdict, Verdict::delivered);
+  std::ofstream(path) << "X-A: b\n\nno-header-but-a-secret\n";
+  const Sent sent = http->post("3", reply);
+  EXPECT_EQ(sent.verdict, Verdict::later);
+  EXPECT_EQ(sent.message, "exporters.x.headers_file: " + path + ": line 3 is no header; write \"Name: value\"");
+  const auto requests = server.requests();
+  ASSERT_EQ(requests.size(), 2u);
+  EXPECT_EQ(requests[0].header("authorization"), "Token old");
+  EXPECT_EQ(requests[0].header("x-api-key"), "k:1");
+  EXPECT_EQ(requests[0].header("x-a"), "b");
+  EXPECT_EQ(requests[1].header("authorization"), "Token new");
+  EXPECT_EQ(requests[1].header("x-api-key"), "");
+}
+
+TEST(HttpDestination, SecretHeadersThatCannotBe) {
+  const store_test::Folder folder;
+  const auto why = [&](std::string_view text, std::map<std::string, std::string, std::less<>> options = {}) {
+    const std::string path = folder.file("headers");
+    std::ofstream(path) << text;
+    options.emplace("url", "http://h/");
+    options.emplace("headers_file", path);
+    const auto made = HttpDestination::make(settings(std::move(options)), kIdentity, {}, "http://h/");
+    return made ? std::string("fine") : made.error().message();
+  };
+  EXPECT_EQ(why("A: b"), "fine");
+  EXPECT_THAT(why("\n \n"), HasSubstr("is empty"));
+  EXPECT_THAT(why(": b"), HasSubstr("line 1 is no header"));
+  EXPECT_THAT(why("A: b\nC: \x01"), HasSubstr("line 2 is no header"));
+  EXPECT_THAT(why("A: b", {{"headers_file", folder.file("none")}}), HasSubstr("exporters.x.headers_file"));
+  EXPECT_EQ(why("authorization: b"), "fine");
+  EXPECT_THAT(why("authorization: b", {{"username", "u"}}), HasSubstr("exclude each other"));
+}
+
+TEST(HttpDestination, WhatTheServerRepeatsOfOurSecretsIsHidden) {
+  const store_test::Folder folder;
+  std::ofstream(folder.file("headers")) << "Authorization: Token header-secret\n";
+  std::ofstream(folder.file("password")) << "pass-secret\n";
+  const Server server([](const auto& request) {
+    return Server::reply(400, "Cannot " + std::string(request.head.substr(0, request.head.find('\r'))) + "; " +
+                                  request.header("authorization") + " pass-secret accelmon");
+  });
+  const std::string url = server.url("/push/path-secret?db=accelmon&token=query-secret");
+  Sent sent = post(server, {{"url", url}, {"headers_file", folder.file("headers")}});
+  for (const char* secret : {"header-secret", "path-secret", "query-secret"})
+    EXPECT_EQ(sent.message.find(secret), std::string::npos) << sent.message;
+  EXPECT_THAT(sent.message, HasSubstr("HTTP 400: Cannot POST "));
+  EXPECT_THAT(sent.message, HasSubstr("db=accelmon")) << "which database is what one needs to know";
+  sent = post(server, {{"username", "somebody"}, {"password_file", folder.file("password")}});
+  EXPECT_EQ(sent.message.find("pass-secret"), std::string::npos) << sent.message;
+  EXPECT_EQ(sent.message.find(encode_base64("somebody:pass-secret")), std::string::npos) << sent.message;
 }
 
 // ---- remote write ----

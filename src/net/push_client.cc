@@ -111,12 +111,6 @@ size_t on_header(const char* data, size_t, size_t size, void* to) {
   return size;
 }
 
-// "https://host:4318" of a URL: what a message may show. A path may hold a token.
-std::string shown(const std::string& url) {
-  const UrlParts parts = split_url(url);
-  return printable(std::string(parts.scheme) + std::string(parts.host), 200);
-}
-
 }  // namespace
 
 struct PushClient::Handle {
@@ -245,8 +239,8 @@ Result<PushReply> PushClient::send(const PushRequest& request) {
     receiver.reply.status = static_cast<unsigned>(std::max(status, 0L));
     return std::move(receiver.reply);
   }
-  const std::string why =
-      shown(request.url) + ": " + printable(handle.error[0] != '\0' ? handle.error.data() : lib.text(code), 300);
+  const std::string why = printable(url_origin(request.url), 200) + ": " +
+                          printable(handle.error[0] != '\0' ? handle.error.data() : lib.text(code), 300);
   switch (code) {
     case CURLE_OPERATION_TIMEDOUT:
       return fail(Code::timeout, why);

@@ -2,6 +2,7 @@
 // those who use it. Threads: pure.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 namespace accelmon {
@@ -26,6 +27,15 @@ inline UrlParts split_url(std::string_view url) {
   parts.path = rest.substr(0, rest.find('?'));
   if (parts.path.size() < rest.size()) parts.query = rest.substr(parts.path.size() + 1);
   return parts;
+}
+
+// "https://host:4318" of a URL: as much as anybody may see, since paths and queries hold tokens too. Where a user or
+// password holds what ends the host ("u:p/w@host"), nobody knows where the secret ends: "https://..." then.
+inline std::string url_origin(std::string_view url) {
+  const UrlParts parts = split_url(url);
+  const std::string_view behind = url.substr(parts.scheme.size() + parts.authority.size());
+  const bool torn = behind.find('@') != std::string_view::npos && parts.host.find(':') != std::string_view::npos;
+  return std::string(parts.scheme) + (torn ? "..." : std::string(parts.host));
 }
 
 }  // namespace accelmon

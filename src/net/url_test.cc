@@ -26,5 +26,13 @@ TEST(Url, WhatIsMissingIsEmpty) {
   EXPECT_EQ(split_url("").path, "");
 }
 
+TEST(Url, OriginHoldsNoSecret) {
+  EXPECT_EQ(url_origin("https://user:pass@host:4318/v1/metrics?token=a"), "https://host:4318");
+  EXPECT_EQ(url_origin("http://[::1]:80/a"), "http://[::1]:80");
+  EXPECT_EQ(url_origin("http://host/a@b"), "http://host");
+  EXPECT_EQ(url_origin("http://user:pa/ss@host/"), "http://...") << "nobody knows where that password ends";
+  EXPECT_EQ(url_origin("http://user:pa#ss@host/"), "http://...");
+}
+
 }  // namespace
 }  // namespace accelmon
