@@ -78,6 +78,8 @@ void CollectorSlot::spawn() {
     const std::string_view text = *entry;
     // The service manager's channel is the agent's own.
     if (text.starts_with("NOTIFY_SOCKET=") || text.starts_with("WATCHDOG_")) continue;
+    // So are its keys, which no vendor's library needs to see.
+    if (text.starts_with("AWS_")) continue;
     const std::string_view key = text.substr(0, text.find('='));
     if (std::any_of(variables.begin(), variables.end(), [&](const auto* one) { return one->name == key; })) continue;
     environment.emplace_back(text);
