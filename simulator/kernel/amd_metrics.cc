@@ -234,6 +234,7 @@ std::string attributes(const Now& now) {
   add(14, kU32, {0});
   add(16, kU16, {static_cast<double>(d.pcie_width)});
   add(17, kU16, {now.tenths_of_gts()});
+  add(32, kU64, {now.t * 1e8});
   add(33, kU16, std::vector<double>(std::min<size_t>(d.compute_dies, 8), d.clock_at(d.graphics, now.t)));
   add(34, kU16, {d.clock_at(d.soc, now.t)});
   add(37, kU16, {d.clock_at(d.memory_clock, now.t)});

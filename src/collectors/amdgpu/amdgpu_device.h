@@ -80,7 +80,7 @@ class Gpu {
   // Asks one file of a device that was lost. It may have been reset since.
   bool answers_again();
   bool probed() const { return probed_; }
-  std::string metrics_revision() const;
+  const std::string& metrics_revision() const { return revision_; }
 
  private:
   // Inputs of what is derived from several files.
@@ -174,6 +174,9 @@ class Gpu {
   // ---- polling (amdgpu_poll.cc) ----
   Row read(Item& item);
   int load_metrics();
+  void look_whether_frozen();
+  void explain_frozen(CatalogBuilder& builder, int device, size_t part) const;
+  State metrics_state() const;
   std::optional<double> join(const Pick& pick) const;
   void publish(Frame& frame, const Output& output, std::optional<double> value, State state);
   void publish_derived(Frame& frame, const PollRequest& due);
@@ -208,6 +211,17 @@ class Gpu {
   int metrics_error_ = 0;  // errno of the last read
   Code metrics_code_ = Code::absent;
   GpuMetrics metrics_;
+  std::string revision_;  // "1.8"; empty: not known
+  // The clocks in gpu_metrics. One that has been seen to move and then stands still says that what stands beside it is
+  // old; one that never moves says nothing.
+  struct Stamp {
+    Gauge gauge;
+    std::optional<double> last;
+    bool moves = false;
+    unsigned still = 0;  // reads without a move
+  };
+  std::array<Stamp, 2> stamps_{Stamp{Gauge::time}, Stamp{Gauge::firmware_time}};
+  const Stamp* frozen_ = nullptr;  // the one that stands still
   std::array<std::vector<Pick>, kTiers> picks_;
   std::array<std::vector<Item>, kTiers> items_;
 

@@ -103,6 +103,30 @@ int Gpu::load_metrics() {
   return 0;
 }
 
+// A driver or firmware that hangs goes on giving the last table, whose numbers look like any others.
+void Gpu::look_whether_frozen() {
+  constexpr unsigned kStill = 3;  // as many intervals as make any reading stale
+  frozen_ = nullptr;
+  for (Stamp& stamp : stamps_) {
+    const std::optional<double> now = metrics_.get(stamp.gauge);
+    if (now && now == stamp.last) {
+      ++stamp.still;
+    } else {
+      stamp.moves = stamp.moves || (now && stamp.last);
+      stamp.still = 0;
+      if (now) stamp.last = now;
+    }
+    if (stamp.moves && stamp.still >= kStill) frozen_ = &stamp;
+  }
+  if (frozen_ != nullptr) metrics_.clear();
+}
+
+// Of what gpu_metrics does not tell at the moment.
+State Gpu::metrics_state() const {
+  if (metrics_error_ != 0) return state_of(metrics_error_);
+  return frozen_ != nullptr ? State::not_ready : State::error;
+}
+
 std::optional<double> Gpu::join(const Pick& pick) const {
   double sum = 0, most = 0;
   int count = 0;
@@ -223,7 +247,8 @@ void Gpu::publish_throttling(Frame& frame) {
     known = word.has_value();
     active_[kReasons - 1] = word.value_or(0) != 0;
   }
-  const State state = metrics_error_ != 0 ? state_of(metrics_error_) : State::error;
+  if (!known) active_.fill(false);
+  const State state = metrics_state();
   for (size_t i = 0; i < kReasons; ++i) {
     const auto value = [&](double number) { return known ? std::optional<double>(number) : std::nullopt; };
     publish(frame, Output{active_slots_[i]}, value(active_[i] ? 1 : 0), state);
@@ -250,7 +275,7 @@ void Gpu::publish_derived(Frame& frame, const PollRequest& due) {
   if (energy_slot_ >= 0) {
     follow_energy();
     publish(frame, Output{energy_slot_}, metrics_.get(Gauge::energy) ? std::optional<double>(joules_) : std::nullopt,
-            metrics_error_ != 0 ? state_of(metrics_error_) : State::error);
+            metrics_state());
   }
 }
 
@@ -300,8 +325,11 @@ Gpu::Outcome Gpu::poll(const PollRequest& request, Frame& frame, std::vector<Eve
   for (size_t tier = 0; tier < kTiers; ++tier)
     wanted = (wanted && due.is_due(Tier::fast)) || (due.is_due(static_cast<Tier>(tier)) && !picks_[tier].empty());
   if (wanted && !asleep_ && !lost_) {
-    const int error = load_metrics();
-    const State state = error != 0 ? state_of(error) : State::error;
+    const bool was_frozen = frozen_ != nullptr;
+    if (load_metrics() == 0 && metrics_code_ == Code::ok) look_whether_frozen();
+    // Why it has no readings stands in the catalog.
+    outcome.rediscover = was_frozen != (frozen_ != nullptr);
+    const State state = metrics_state();
     for (size_t tier = 0; tier < kTiers && !asleep_ && !lost_; ++tier) {
       if (!due.is_due(static_cast<Tier>(tier))) continue;
       for (const Pick& pick : picks_[tier]) publish(frame, pick.output, join(pick), state);
@@ -318,7 +346,7 @@ Gpu::Outcome Gpu::poll(const PollRequest& request, Frame& frame, std::vector<Eve
   }
   if (due.is_due(Tier::slow)) {
     find_processes();
-    outcome.rediscover = processes_changed();
+    outcome.rediscover = processes_changed() || outcome.rediscover;
   }
   publish_processes(frame);
   for (const Part& part : parts_) frame.set(static_cast<size_t>(part.base), 1);  // info
@@ -410,10 +438,30 @@ void Gpu::publish_processes(Frame& frame) {
 
 // ---- the catalog ----
 
+void Gpu::explain_frozen(CatalogBuilder& builder, int device, size_t part) const {
+  const std::string why = std::string("gpu_metrics stands still: the ") +
+                          (frozen_->gauge == Gauge::time ? "driver's" : "firmware's") +
+                          " timestamp in it, which moved before, has not moved for three readings";
+  std::vector<MetricId> told;
+  const auto tell = [&](MetricId metric) {
+    if (std::find(told.begin(), told.end(), metric) != told.end()) return;
+    told.push_back(metric);
+    builder.absent(metric, device, State::not_ready, why);
+  };
+  for (const std::vector<Pick>& picks : picks_)
+    for (const Pick& pick : picks)
+      if (static_cast<size_t>(pick.output.slot >> kPartShift) == part)
+        tell(parts_[part].series[static_cast<size_t>(pick.output.slot & kSlotMask)].metric);
+  if (part != 0) return;
+  if (energy_slot_ >= 0) tell(MetricId::energy);
+  if (throttling_ != Throttling::none) tell(MetricId::throttle_active);
+}
+
 void Gpu::inherit(const Gpu& earlier) {
   throttled_ = earlier.throttled_;
   joules_ = earlier.joules_;
   told_lost_ = earlier.told_lost_ && lost_;
+  stamps_ = earlier.stamps_;
 }
 
 void Gpu::build(CatalogBuilder& builder, const Catalog& catalog) {
@@ -425,6 +473,7 @@ void Gpu::build(CatalogBuilder& builder, const Catalog& catalog) {
     part.base = static_cast<int>(catalog.series.size());
     for (const Series& series : part.series) builder.add(series.metric, device, series.tier, series.attributes);
     for (const Absence& absence : part.absences) builder.absent(absence.metric, device, absence.state, absence.reason);
+    if (frozen_ != nullptr) explain_frozen(builder, device, number);
     part.shown.clear();
     part.counts[0] = part.counts[1] = -1;
     part.end = static_cast<int>(catalog.series.size());

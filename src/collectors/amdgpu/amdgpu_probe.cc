@@ -104,11 +104,6 @@ void Gpu::identify() {
   tell(AttributeId::partition_profile, profile);
 }
 
-std::string Gpu::metrics_revision() const {
-  if (metrics_code_ != Code::ok) return {};
-  return std::to_string(metrics_.format) + "." + std::to_string(metrics_.content);
-}
-
 // ---- tools ----
 
 int Gpu::add(MetricId metric, Tier tier, std::vector<Attribute> attributes, size_t part) {
@@ -234,6 +229,8 @@ void Gpu::probe() {
 void Gpu::probe_metrics_file() {
   metrics_error_ = metrics_file_.open(found_.folder + "/gpu_metrics");
   if (metrics_error_ == 0) metrics_error_ = load_metrics();
+  if (metrics_error_ == 0 && metrics_code_ == Code::ok)
+    revision_ = std::to_string(metrics_.format) + "." + std::to_string(metrics_.content);
   // In reset: what it can tell is found out when it answers.
   if (metrics_error_ != 0 && state_of(metrics_error_) != State::unsupported) metrics_code_ = Code::io;
 }

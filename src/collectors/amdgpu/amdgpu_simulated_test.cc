@@ -321,6 +321,58 @@ memory_mib = 2000
 occupancy = 25
 )";
 
+// A table whose clocks stood still says nothing of now.
+TEST_F(AmdgpuSimulated, AFrozenTableIsNoReading) {
+  for (const char* revision : {"1.3", "1.8", "1.9", "3.0"}) {
+    SCOPED_TRACE(revision);
+    std::string text = kInstinct.substr(0, kInstinct.find("partition = {"));
+    text.replace(text.find("\"1.8\""), 5, "\"" + std::string(revision) + "\"");
+    fs::remove_all(root_ + "/sys");
+    machine(text);
+    settle();
+    const auto of_clock = [&] {
+      return state(MetricId::clock_frequency, 0, {{AttributeId::clock_domain, "graphics"}});
+    };
+    const auto explained = [&] {
+      return std::any_of(catalog.absences.begin(), catalog.absences.end(), [](const Absence& absence) {
+        return absence.metric == MetricId::clock_frequency && absence.reason.find("stands still") != std::string::npos;
+      });
+    };
+    ASSERT_EQ(poll(1), PollResult::ok);
+    write("[[fault]]\nvendor = \"amd\"\nkind = \"frozen\"\nfile = \"gpu_metrics\"\n");
+    // The fault begins with an instant of the past, and so with a move; three more readings may be chance.
+    for (int i = 0; i < 3; ++i) {
+      ASSERT_EQ(poll(1), PollResult::ok);
+      EXPECT_EQ(of_clock(), State::ok);
+    }
+    EXPECT_EQ(poll(1), PollResult::rediscover);
+    EXPECT_EQ(of_clock(), State::not_ready);
+    settle();
+    EXPECT_EQ(of_clock(), State::not_ready);
+    EXPECT_EQ(state(MetricId::power, 0, {}), State::not_ready);
+    EXPECT_TRUE(explained());
+    // The driver's other files are not made of it.
+    EXPECT_EQ(state(MetricId::gpu_memory_usage, 0), State::ok);
+    EXPECT_EQ(value(MetricId::hw_status, 0, {{AttributeId::hw_state, "ok"}}), 1);
+
+    write("");
+    EXPECT_EQ(poll(1), PollResult::rediscover);
+    EXPECT_EQ(of_clock(), State::ok);
+    settle();
+    EXPECT_EQ(of_clock(), State::ok);
+    EXPECT_FALSE(explained());
+  }
+}
+
+// Boards whose clocks never move, or that have none, are believed.
+TEST_F(AmdgpuSimulated, AClockThatNeverMovedProvesNothing) {
+  machine(kRadeon);
+  write("[[fault]]\nvendor = \"amd\"\nkind = \"frozen\"\nfile = \"gpu_metrics\"\n");
+  settle();
+  for (int i = 0; i < 8; ++i) ASSERT_EQ(poll(1), PollResult::ok);
+  EXPECT_EQ(value(MetricId::clock_frequency, 0, {{AttributeId::clock_domain, "graphics"}}), 2.4e9);
+}
+
 TEST_F(AmdgpuSimulated, PartitionsAreDevicesOnOneAddress) {
   machine(kInstinct);
   settle();
@@ -429,7 +481,8 @@ TEST_P(UnderTheSimulatedKernel, Run) {
 
 INSTANTIATE_TEST_SUITE_P(Amdgpu, UnderTheSimulatedKernel,
                          testing::Values("ReadsWhatABoardTells", "TellsErrnosApart", "ASleepingDeviceIsNotTouched",
-                                         "GarbageIsNoReading", "ADeviceThatFallsOffTheBusHasFailed",
+                                         "GarbageIsNoReading", "AFrozenTableIsNoReading",
+                                         "AClockThatNeverMovedProvesNothing", "ADeviceThatFallsOffTheBusHasFailed",
                                          "ADeviceThatGoesIsGone", "ADriverThatIsUnloadedIsAbsent",
                                          "PartitionsAreDevicesOnOneAddress", "CountersGrowWithWhatTheyCount",
                                          "EveryRevisionIsReadAsItWasWritten", "TheShippedMachines"),

@@ -11,6 +11,7 @@ constexpr double kMilli = 1e-3;
 constexpr double kKibi = 1024;
 constexpr double kEnergyUnit = 1.0 / 65536;  // 15.259 uJ
 constexpr double kNano = 1e-9;
+constexpr double kTenNano = 1e-8;
 constexpr double kTenthOfGiga = 1e8;
 constexpr double kGiga = 1e9;
 
@@ -78,12 +79,14 @@ constexpr Row k1_3[] = {{temperature_edge, 4, 2},
                         {pcie_width, 74, 2},
                         {pcie_speed, 76, 2, 1, kTenthOfGiga},
                         {temperature_hbm, 88, 2, 4},
+                        {firmware_time, 96, 8, 1, kTenNano},
                         {voltage_soc, 104, 2, 1, kMilli},
                         {voltage_graphics, 106, 2, 1, kMilli},
                         {voltage_memory, 108, 2, 1, kMilli},
                         {throttlers, 112, 8}};
 constexpr std::span<const Row> kTo1_1(k1_3, 22);
-static_assert(k1_3[21].gauge == temperature_hbm);
+constexpr std::span<const Row> kTo1_2(k1_3, 23);
+static_assert(k1_3[21].gauge == temperature_hbm && k1_3[22].gauge == firmware_time);
 
 #define ACCELMON_MULTI_DIE_HEAD                                                                                \
   {temperature_hotspot, 4, 2}, {temperature_memory, 6, 2}, {temperature_vr_soc, 8, 2}, {power_instant, 10, 2}, \
@@ -96,8 +99,9 @@ static_assert(k1_3[21].gauge == temperature_hbm);
   {pcie_width, pcie, 2}, {pcie_speed, pcie + 2, 2, 1, kTenthOfGiga}, {xgmi_width, pcie + 4, 2},                   \
       {xgmi_speed, pcie + 6, 2, 1, kGiga}, {pcie_recoveries, recoveries, 8}, {pcie_replays, recoveries + 8, 8},   \
       {pcie_rollovers, recoveries + 16, 8}, {xgmi_read, xgmi, 8, 8, kKibi}, {xgmi_write, xgmi + 64, 8, 8, kKibi}, \
-      {clock_graphics, clocks, 2, 8, kMega}, {clock_soc, clocks + 16, 2, 4, kMega},                               \
-      {clock_video, clocks + 24, 2, 4, kMega}, {clock_decode, clocks + 32, 2, 4, kMega}, {                        \
+      {firmware_time, clocks - 8, 8, 1, kTenNano}, {clock_graphics, clocks, 2, 8, kMega},                         \
+      {clock_soc, clocks + 16, 2, 4, kMega}, {clock_video, clocks + 24, 2, 4, kMega},                             \
+      {clock_decode, clocks + 32, 2, 4, kMega}, {                                                                 \
     clock_memory, clocks + 40, 2, 1, kMega                                                                        \
   }
 
@@ -186,7 +190,7 @@ constexpr Row k3_0[] = {
 constexpr Layout kLayouts[] = {
     {1, 0, 80, k1_0},
     {1, 1, 96, kTo1_1},
-    {1, 2, 104, kTo1_1},
+    {1, 2, 104, kTo1_2},
     {1, 3, 120, k1_3},
     {1, 4, 288, k1_4},
     {1, 5, 360, k1_5},
@@ -278,6 +282,7 @@ constexpr Attribute kAttributes[] = {{0, temperature_hotspot},
                                      {29, xgmi_read, kKibi},
                                      {30, xgmi_write, kKibi},
                                      {31, xgmi_up},
+                                     {32, firmware_time, kTenNano},
                                      {33, clock_graphics, kMega},
                                      {34, clock_soc, kMega},
                                      {35, clock_video, kMega},

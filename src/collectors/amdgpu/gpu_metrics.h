@@ -43,6 +43,7 @@ enum class Gauge : uint8_t {
   power_instant,
   energy,           // 1.0: wraps at 32 bits, see energy_modulus()
   time,             // seconds, the host's clock when the driver read the firmware
+  firmware_time,    // seconds, the firmware's own clock when it made the table
   throttle_status,  // bits whose meaning depends on the chip
   throttlers,       // bits that mean the same on every chip: kThrottler*
   cycles,           // what the residencies below are counted in

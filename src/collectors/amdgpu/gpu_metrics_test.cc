@@ -125,8 +125,9 @@ std::vector<Field> one_die() {
 
 TEST(GpuMetrics, Revisions1_1To1_3AppendToEachOther) {
   check(1, 1, 96, one_die());
-  check(1, 2, 104, one_die());
   std::vector<Field> fields = one_die();
+  fields.push_back({96, 8, 300'000'000, Gauge::firmware_time, 0, 3});
+  check(1, 2, 104, fields);
   fields.insert(fields.end(), {{104, 2, 912, Gauge::voltage_soc, 0, 0.912},
                                {106, 2, 934, Gauge::voltage_graphics, 0, 0.934},
                                {108, 2, 1300, Gauge::voltage_memory, 0, 1.3},
@@ -168,6 +169,7 @@ std::vector<Field> many_dies(const Column& at) {
           {at.read + 56, 8, 7, Gauge::xgmi_read, 7, 7168},
           {at.write, 8, 2000, Gauge::xgmi_write, 0, 2048000},
           {at.write + 56, 8, 9, Gauge::xgmi_write, 7, 9216},
+          {at.graphics - 8, 8, 250'000'000, Gauge::firmware_time, 0, 2.5},
           {at.graphics, 2, 2100, Gauge::clock_graphics, 0, 2.1e9},
           {at.graphics + 14, 2, 2090, Gauge::clock_graphics, 7, 2.09e9},
           {at.soc, 2, 1143, Gauge::clock_soc, 0, 1.143e9},
@@ -294,7 +296,7 @@ void append(Blob& blob, unsigned id, unsigned type, std::initializer_list<uint64
 }
 
 TEST(GpuMetrics, Revision1_9SaysWhatItHolds) {
-  Blob blob = attributes(7);
+  Blob blob = attributes(8);
   append(blob, 0, 2, {81});
   append(blob, 33, 2, {2100, 0xffff, 2090});
   append(blob, 999, 6, {1, 2, 3});  // of a later driver: passed over
@@ -302,8 +304,10 @@ TEST(GpuMetrics, Revision1_9SaysWhatItHolds) {
   append(blob, 40, 0, {50, 0xff});
   append(blob, 1, 1, {0xf6});  // a signed byte: -10
   append(blob, 9, 4, {0xffffffff});
+  append(blob, 32, 6, {200'000'000});
   GpuMetrics metrics;
   ASSERT_EQ(decode(blob.bytes(), metrics), Code::ok);
+  EXPECT_EQ(metrics.get(Gauge::firmware_time), 2);
   EXPECT_EQ(metrics.get(Gauge::temperature_hotspot), 81);
   EXPECT_EQ(metrics.get(Gauge::clock_graphics, 0), 2.1e9);
   EXPECT_FALSE(metrics.get(Gauge::clock_graphics, 1));
