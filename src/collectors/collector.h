@@ -23,12 +23,17 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "base/text.h"
 #include "collectors/call_meter.h"
 #include "model/catalog.h"
 #include "model/event.h"
 #include "model/frame.h"
 
 namespace accelmon {
+
+// For how many intervals a driver's counter that does not move repeats its last answer: as many as make any reading
+// stale.
+inline constexpr int kPatientIntervals = 3;
 
 struct CollectorContext {
   CallMeter& calls;
@@ -39,6 +44,11 @@ struct CollectorContext {
   std::string option(std::string_view name, std::string_view fallback) const {
     const auto found = options.find(name);
     return found == options.end() ? std::string(fallback) : found->second;
+  }
+  // Of the fast tier, as far as it is known.
+  Nanos interval() const {
+    const auto told = parse_u64(option("interval_ns", ""));
+    return told ? static_cast<Nanos>(*told) : kSecond;
   }
 };
 

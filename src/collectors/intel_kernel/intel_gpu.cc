@@ -221,7 +221,7 @@ Gpu::Outcome Gpu::poll(const PollRequest& request, bool scanned, Frame& frame, s
   if (was_lost || resting_)
     for (const auto& source : sources_) source->forget();
   blank_ = resting_ = false;
-  Reads in{host_.calls, host_.clock, cells_};
+  Reads in{host_.calls, host_.clock, cells_, host_.patience};
   size_t answered = 0, gone = 0;
   for (const auto& source : sources_) {
     if (!due.is_due(source->tier)) continue;

@@ -32,6 +32,7 @@ struct Host {
   Status scanned;                             // of the last scan of the clients
   std::map<std::string, EnergyMeter> meters;  // by address and channel; outlive the devices' objects
   CallId looking;
+  Nanos patience;               // with counters that do not move
   Tier scan_tier = Tier::slow;  // in which the clients are looked for
 };
 

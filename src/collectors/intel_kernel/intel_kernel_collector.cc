@@ -60,7 +60,8 @@ class IntelKernelCollector final : public Collector {
                        *clients_,
                        Status(),
                        {},
-                       looking_});
+                       looking_,
+                       kPatientIntervals * context_.interval()});
   }
   void scan();
   Catalog build();

@@ -52,10 +52,11 @@ TEST(IntelBusyMeter, ComparesWithTheCountersOwnTime) {
   EXPECT_DOUBLE_EQ(*meter.read(150, 1200, 2 * kSecond), 0.25);
   // The firmware has not written since: the last answer, for a while.
   EXPECT_DOUBLE_EQ(*meter.read(150, 1200, 3 * kSecond), 0.25);
-  EXPECT_FALSE(meter.read(150, 1200, 5 * kSecond));
-  EXPECT_DOUBLE_EQ(*meter.read(350, 1300, 6 * kSecond), 1);  // booked late
-  EXPECT_FALSE(meter.read(10, 20, 7 * kSecond));             // begun anew
-  EXPECT_DOUBLE_EQ(*meter.read(20, 40, 8 * kSecond), 0.5);
+  EXPECT_FALSE(meter.read(150, 1200, 3 * kSecond, 300 * kMillisecond));
+  EXPECT_FALSE(meter.read(150, 1200, 6 * kSecond));
+  EXPECT_DOUBLE_EQ(*meter.read(350, 1300, 7 * kSecond), 1);  // booked late
+  EXPECT_FALSE(meter.read(10, 20, 8 * kSecond));             // begun anew
+  EXPECT_DOUBLE_EQ(*meter.read(20, 40, 9 * kSecond), 0.5);
 }
 
 TEST(IntelEnergyMeter, NeverFallsAndNeverDrawsTerawatts) {

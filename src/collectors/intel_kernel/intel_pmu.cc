@@ -135,7 +135,7 @@ int read_count(int fd, Count& out) {
   return 0;
 }
 
-std::optional<double> BusyMeter::read(uint64_t busy, uint64_t time, Nanos now) {
+std::optional<double> BusyMeter::read(uint64_t busy, uint64_t time, Nanos now, Nanos patience) {
   if (!primed_ || busy < busy_ || time < time_) {
     primed_ = true;
     busy_ = busy;
@@ -144,7 +144,7 @@ std::optional<double> BusyMeter::read(uint64_t busy, uint64_t time, Nanos now) {
     return last_ = std::nullopt;
   }
   if (time == time_) {
-    if (now - moved_ > kPatience) last_ = std::nullopt;
+    if (now - moved_ > patience) last_ = std::nullopt;
     return last_;
   }
   last_ = std::clamp(static_cast<double>(busy - busy_) / static_cast<double>(time - time_), 0.0, 1.0);

@@ -67,14 +67,14 @@ class Pmu {
 int read_count(int fd, Count& out);
 
 // Share of time that an engine was busy, out of two readings: ticks of ticks (xe), or nanoseconds of time (i915).
-// Counters of ticks move at the firmware's pace: one that has not moved repeats its last answer for a while.
+// Counters of ticks move at the firmware's pace: one that has not moved repeats its last answer for `patience`.
 class BusyMeter {
  public:
   // Nothing: not known now.
-  std::optional<double> read(uint64_t busy, uint64_t time, Nanos now);
+  std::optional<double> read(uint64_t busy, uint64_t time, Nanos now, Nanos patience = kPatience);
   void forget() { primed_ = false; }
 
-  static constexpr Nanos kPatience = 2 * kSecond;
+  static constexpr Nanos kPatience = 3 * kSecond;  // of a collector that reads once a second
 
  private:
   bool primed_ = false;

@@ -60,7 +60,8 @@ int EngineSource::read(Reads& in) {
     meter_.forget();
     return error;
   }
-  const auto share = meter_.read(busy.value, total_.valid() ? total.value : busy.enabled, in.clock.monotonic());
+  const auto share =
+      meter_.read(busy.value, total_.valid() ? total.value : busy.enabled, in.clock.monotonic(), in.patience);
   if (share) {
     in.at(cell_).set(*share);
   } else {

@@ -23,6 +23,7 @@ struct Reads {
   CallMeter& calls;
   const Clock& clock;
   std::vector<Cell>& cells;
+  Nanos patience = BusyMeter::kPatience;
   Cell& at(int cell) { return cells[static_cast<size_t>(cell)]; }
 };
 

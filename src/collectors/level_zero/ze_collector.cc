@@ -148,9 +148,9 @@ void LevelZeroCollector::add(Handle handle) {
 }
 
 Status LevelZeroCollector::enumerate() {
-  host_ =
-      std::make_unique<Host>(Host{*library_, context_.clock, procfs_,
-                                  own_rights(context_.option("own_procfs", "/proc")), context_.calls.add("pid/comm")});
+  host_ = std::make_unique<Host>(Host{*library_, context_.clock, procfs_,
+                                      own_rights(context_.option("own_procfs", "/proc")),
+                                      context_.calls.add("pid/comm"), kPatientIntervals * context_.interval()});
   left_out_.clear();
   const bool sysman = library_->by_zes_init();
   std::vector<Handle> drivers;

@@ -209,7 +209,7 @@ Gpu::Outcome Gpu::poll(const PollRequest& request, Frame& frame, std::vector<Eve
   if (was_lost)
     for (const auto& source : sources_) source->forget();
   blank_ = false;
-  Reads in{host_.ze, cells_, host_.clock.monotonic()};
+  Reads in{host_.ze, cells_, host_.clock.monotonic(), host_.patience};
   bool going = true;
   for (const auto& source : sources_) {
     if (!due.is_due(source->tier)) continue;

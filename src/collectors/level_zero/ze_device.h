@@ -30,6 +30,7 @@ struct Host {
   std::string procfs;
   Rights rights;
   CallId comm_call;
+  Nanos patience;  // with counters that do not move
 };
 
 class Gpu : private CellBlock {

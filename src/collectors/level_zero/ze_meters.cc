@@ -20,8 +20,8 @@ Cell only(State state) {
 
 }  // namespace
 
-Cell ActivityMeter::read(uint64_t active, uint64_t timestamp, Nanos now) {
-  if (primed_ && timestamp == timestamp_) return now - moved_ <= kPatience ? last_ : only(State::not_ready);
+Cell ActivityMeter::read(uint64_t active, uint64_t timestamp, Nanos now, Nanos patience) {
+  if (primed_ && timestamp == timestamp_) return now - moved_ <= patience ? last_ : only(State::not_ready);
   const bool follows = primed_ && timestamp > timestamp_ && active >= active_;
   if (follows) {
     const double share = static_cast<double>(active - active_) / static_cast<double>(timestamp - timestamp_);
@@ -40,8 +40,8 @@ Cell ActivityMeter::read(uint64_t active, uint64_t timestamp, Nanos now) {
   return last_;
 }
 
-Cell RateMeter::read(uint64_t count, uint64_t timestamp, Nanos now) {
-  if (primed_ && timestamp == timestamp_) return now - moved_ <= kPatience ? last_ : only(State::not_ready);
+Cell RateMeter::read(uint64_t count, uint64_t timestamp, Nanos now, Nanos patience) {
+  if (primed_ && timestamp == timestamp_) return now - moved_ <= patience ? last_ : only(State::not_ready);
   if (primed_ && timestamp > timestamp_ && count >= count_) {
     last_.set(static_cast<double>(count - count_) / (static_cast<double>(timestamp - timestamp_) * 1e-6));
   } else {
@@ -79,7 +79,7 @@ void EnergyMeter::accept(double microjoules, const Point& to, Nanos now, bool co
   coarse_ = coarse;
 }
 
-void EnergyMeter::read(uint64_t microjoules, uint64_t timestamp, Nanos now) {
+void EnergyMeter::read(uint64_t microjoules, uint64_t timestamp, Nanos now, Nanos patience) {
   const Point to{microjoules, timestamp};
   const bool coarse = coarse_ && microjoules % kJoule == 0;
   if (!primed_) {
@@ -97,7 +97,7 @@ void EnergyMeter::read(uint64_t microjoules, uint64_t timestamp, Nanos now) {
   }
   const Point& latest = suspicious_ ? suspect_ : good_;
   if (timestamp == latest.timestamp) {
-    if (now - moved_ > kPatience) power_.absent(State::not_ready);
+    if (now - moved_ > patience) power_.absent(State::not_ready);
     return;
   }
   if (timestamp > good_.timestamp && timestamp - good_.timestamp < (coarse ? kShortestCoarse : kShortest)) return;

@@ -2,7 +2,7 @@
 //
 // A meter is given each reading as it comes and holds back what cannot be: it never divides by nothing, and what it
 // cannot tell is a state. Drivers update counters at their own pace, and some do not at all while the device idles: an
-// unmoved timestamp repeats the last answer for kPatience and is not_ready afterwards.
+// unmoved timestamp repeats the last answer for `patience` and is not_ready afterwards.
 // Threads: none. Cost: arithmetic.
 #pragma once
 
@@ -13,12 +13,12 @@
 
 namespace accelmon::level_zero {
 
-inline constexpr Nanos kPatience = 2 * kSecond;
+inline constexpr Nanos kPatience = 3 * kSecond;  // of a collector that reads once a second
 
 // Share of time that an engine was active: active time over elapsed time, in the driver's own unit of both.
 class ActivityMeter {
  public:
-  Cell read(uint64_t active, uint64_t timestamp, Nanos now);
+  Cell read(uint64_t active, uint64_t timestamp, Nanos now, Nanos patience = kPatience);
   void forget() { primed_ = false; }
 
  private:
@@ -32,7 +32,7 @@ class ActivityMeter {
 // Bytes per second out of a growing count and its timestamp in microseconds.
 class RateMeter {
  public:
-  Cell read(uint64_t count, uint64_t timestamp, Nanos now);
+  Cell read(uint64_t count, uint64_t timestamp, Nanos now, Nanos patience = kPatience);
   void forget() { primed_ = false; }
 
  private:
@@ -54,7 +54,7 @@ class EnergyMeter {
   // `most_watts`: what the board cannot exceed, from its limit where that is known.
   explicit EnergyMeter(double most_watts = kMostWatts) : most_watts_(most_watts) {}
 
-  void read(uint64_t microjoules, uint64_t timestamp, Nanos now);
+  void read(uint64_t microjoules, uint64_t timestamp, Nanos now, Nanos patience = kPatience);
   // The device was away: what comes next begins anew; the energy goes on.
   void forget() { primed_ = false; }
 

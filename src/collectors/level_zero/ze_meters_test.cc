@@ -27,8 +27,11 @@ TEST(ActivityMeter, NeverDividesByNothing) {
   meter.read(8, 17, 2 * kSecond);
   // The last answer for a while, then none.
   EXPECT_EQ(meter.read(8, 17, 3 * kSecond).value, 0.3);
-  EXPECT_EQ(meter.read(8, 17, 4 * kSecond + 1).state, State::not_ready);
-  EXPECT_EQ(meter.read(18, 27, 5 * kSecond).value, 1.0);
+  EXPECT_EQ(meter.read(8, 17, 5 * kSecond + 1).state, State::not_ready);
+  EXPECT_EQ(meter.read(18, 27, 6 * kSecond).value, 1.0);
+  // As long as its reader says: ten times a second it is a shorter while.
+  EXPECT_EQ(meter.read(18, 27, 6 * kSecond + 300 * kMillisecond, 300 * kMillisecond).value, 1.0);
+  EXPECT_EQ(meter.read(18, 27, 6 * kSecond + 400 * kMillisecond, 300 * kMillisecond).state, State::not_ready);
 }
 
 TEST(ActivityMeter, WhatRunsBackwardsBeginsAnew) {
@@ -156,7 +159,11 @@ TEST(EnergyMeter, AStoppedCounterIsRepeatedForAWhile) {
   meter.read(50'001'500, 2'000'000, 2 * kSecond);
   meter.read(50'001'500, 2'000'000, 3 * kSecond);
   EXPECT_NEAR(meter.power().value, 50, 1e-9);
-  meter.read(50'001'500, 2'000'000, 5 * kSecond);
+  meter.read(50'001'500, 2'000'000, 3 * kSecond, 500 * kMillisecond);
+  EXPECT_EQ(meter.power().state, State::not_ready);
+  meter.read(100'001'500, 3'000'000, 4 * kSecond);
+  EXPECT_EQ(meter.power().state, State::ok);
+  meter.read(100'001'500, 3'000'000, 8 * kSecond);
   EXPECT_EQ(meter.power().state, State::not_ready);
   EXPECT_EQ(meter.energy().state, State::ok);
 }

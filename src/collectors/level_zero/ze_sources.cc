@@ -14,7 +14,7 @@ ZeResult EngineSource::read(Reads& in) {
   EngineStats stats;
   const ZeResult code = in.ze.call<Symbol::zesEngineGetActivity>(handle_, &stats);
   if (code != kSuccess) return failed(in, code);
-  at(in, share) = meter_.read(stats.active, stats.timestamp, in.now);
+  at(in, share) = meter_.read(stats.active, stats.timestamp, in.now, in.patience);
   return code;
 }
 
@@ -45,7 +45,7 @@ ZeResult BandwidthSource::read(Reads& in) {
   if (bandwidth.read != 0 || bandwidth.written != 0 || bandwidth.most != 0) all_zero_ = false;
   at(in, read_bytes).set(static_cast<double>(bandwidth.read));
   at(in, written).set(static_cast<double>(bandwidth.written));
-  const Cell rate = meter_.read(bandwidth.read + bandwidth.written, bandwidth.timestamp, in.now);
+  const Cell rate = meter_.read(bandwidth.read + bandwidth.written, bandwidth.timestamp, in.now, in.patience);
   if (bandwidth.most == 0) {
     at(in, limit).absent(State::unsupported);
     at(in, share).absent(State::unsupported);
@@ -77,7 +77,7 @@ ZeResult EnergySource::read(Reads& in) {
   EnergyCounter counter;
   const ZeResult code = in.ze.call<Symbol::zesPowerGetEnergyCounter>(handle_, &counter);
   if (code != kSuccess) return failed(in, code);
-  meter_.read(counter.energy, counter.timestamp, in.now);
+  meter_.read(counter.energy, counter.timestamp, in.now, in.patience);
   at(in, watts) = meter_.power();
   at(in, joules) = meter_.energy();
   return code;

@@ -28,6 +28,7 @@ struct Reads {
   Library& ze;
   std::vector<Cell>& cells;
   Nanos now = 0;
+  Nanos patience = kPatience;
 };
 
 class Source {

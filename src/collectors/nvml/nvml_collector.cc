@@ -109,8 +109,7 @@ Status NvmlCollector::open() {
   if (library_->call<Symbol::nvmlSystemGetCudaDriverVersion>(&cuda) != kSuccess) cuda = 0;
   host_->cuda_version = cuda_text(cuda);
   host_->interface = interface_version(cuda, host_->driver_version);
-  if (const auto interval = parse_u64(context_.option("interval_ns", "")))
-    host_->interval = static_cast<Nanos>(*interval);
+  host_->interval = context_.interval();
   host_->each_link = context_.option("each_nvlink", "false") == "true";
   enumerate_due_ = true;
   return {};
