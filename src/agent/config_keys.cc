@@ -191,7 +191,8 @@ const Key kKeys[] = {
      "How long a request may take"},
     {"exporters.*.url", Type::text, nullptr, 0, 2048, "needed, but for `cloudwatch`",
      "Where to send: `otlp`, `remote_write`, `influx`; for `cloudwatch` another endpoint than the region's"},
-    {"exporters.*.headers", Type::texts, nullptr, 0, 2048, "none", "`[\"Name: value\", ...]` on every request. Secret ones: "
+    {"exporters.*.headers", Type::texts, nullptr, 0, 2048, "none",
+     "`[\"Name: value\", ...]` on every request. Secret ones: "
      "`headers_file`"},
     {"exporters.*.headers_file", Type::path, nullptr, 0, 4096, "none",
      "Headers with tokens or keys, `Name: value`, one a line; read for every request"},
@@ -221,7 +222,8 @@ const Key kKeys[] = {
     {"exporters.*.by_index", Type::boolean, nullptr, 0, 1, "`false`",
      "Of `graphite`, `statsd`, `cloudwatch` and `emf`: devices by their number instead of their id"},
     {"exporters.*.measurement", Type::text, nullptr, 0, 256, "`\"accelmon\"`", "Of `influx`"},
-    {"exporters.*.path", Type::path, nullptr, 0, 4096, "needed", "Of `json_lines`, and of `emf`: the file; `\"-\"` for standard output"},
+    {"exporters.*.path", Type::path, nullptr, 0, 4096, "needed",
+     "Of `json_lines`, and of `emf`: the file; `\"-\"` for standard output"},
     {"exporters.*.max_bytes", Type::size, nullptr, 64 * kKiB, kTiB, "`\"64MiB\"`",
      "Of `json_lines` and `emf`: a file that would become longer is put aside"},
     {"exporters.*.keep", Type::count, nullptr, 0, 100, "`4`",

@@ -174,7 +174,8 @@ TEST_F(Scenarios, TheKernelsFilesAreWrittenAndGoWithTheirLastOwner) {
   EXPECT_EQ(config.collectors["amdgpu"].options["sysfs"], folder + "/sys");
   EXPECT_EQ(config.collectors["amdgpu"].options["procfs"], folder + "/proc");
   EXPECT_EQ(config.collectors["amdgpu"].options["devfs"], folder + "/dev");
-  EXPECT_EQ(config.collectors["nvidia_smi"].options["sysfs"], folder + "/sys");
+  for (const char* name : {"nvml", "nvidia_smi"})
+    EXPECT_EQ(config.collectors[name].options["sysfs"], folder + "/sys") << name;
   EXPECT_TRUE(config.collectors["host"].options.empty());
   EXPECT_EQ(config.collectors.count("presence"), 0u);
   const auto environment = simulation->environment(77);

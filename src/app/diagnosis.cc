@@ -80,40 +80,89 @@ bool derived(std::string_view metric) {
   return among(ema_derivations()) || among(window_derivations());
 }
 
+// What told last that the device does not answer; nullptr: it answers, or nothing was told.
+const ReportEvent* loss_of(const Report& report, const ReportDevice& device) {
+  const ReportEvent* latest = nullptr;
+  for (const ReportEvent& event : report.events) {
+    if (!concerns(event, device) || (event.code != "device_lost" && event.code != "device_back")) continue;
+    if (latest == nullptr || event.wall >= latest->wall) latest = &event;
+  }
+  return latest != nullptr && latest->code == "device_lost" ? latest : nullptr;
+}
+
+// Sources name a device by its PCI address until another gives it an id.
+const ReportDevice* device_of(const Report& report, std::string_view id) {
+  if (id.empty()) return nullptr;
+  for (const ReportDevice& device : report.devices)
+    if (device.id == id || (!device.partition() && device.attribute("accelmon.pci.address") == id)) return &device;
+  return nullptr;
+}
+
+// The source of the same vendor's devices that is believed before this one; nullptr: there is none.
+const ReportCollector* first_source(const Report& report, const ReportCollector& collector) {
+  for (const ReportCollector& one : report.collectors) {
+    if (&one == &collector) break;
+    if (one.vendor == collector.vendor && one.running() &&
+        std::any_of(report.devices.begin(), report.devices.end(),
+                    [&](const ReportDevice& device) { return device.collector == one.name; }))
+      return &one;
+  }
+  return nullptr;
+}
+
 CollectorDiagnosis diagnose_one(const Report& report, const ReportCollector& collector) {
   CollectorDiagnosis out;
   out.collector = &collector;
-  std::map<std::string_view, std::string> index_of;
   std::set<std::string_view> read;
   Reasons reasons;
+  // A metric that a device shows in another form (one of its series) is not missing there, whoever reads it.
+  std::set<std::pair<std::string_view, std::string_view>> known, known_to_others;
+  uint64_t shown = 0;
   for (const ReportDevice& device : report.devices) {
-    if (device.collector != collector.name) continue;
-    ++out.devices;
-    index_of[device.id] = device.index.empty() ? device.id : device.index;
-  }
-  // A metric that a device shows in another form (one of its series) is not missing there.
-  std::set<std::pair<std::string_view, std::string_view>> known;
-  for (const ReportDevice& device : report.devices) {
-    if (device.collector != collector.name) continue;
+    bool its = device.collector == collector.name;
     for (const ReportValue& value : device.values) {
+      const bool own = device.source(value) == collector.name;
+      if (own) ++shown;
       if (!value.value) continue;
+      (own ? known : known_to_others).emplace(value.metric, device.id);
+      if (!own) continue;
       read.insert(value.metric);
-      known.emplace(value.metric, device.id);
+      its = true;
     }
+    if (its) ++out.devices;
   }
+  const auto elsewhere = [&](std::string_view metric, std::string_view device) {
+    return known_to_others.count({metric, device}) != 0 && known.count({metric, device}) == 0;
+  };
+  // Of a collector that does not run nothing is read, and its state says why.
+  const auto missing = [&](const ReportDevice& device, const ReportValue& value) {
+    return collector.running() && !value.value && device.source(value) == collector.name && !derived(value.metric) &&
+           known.count({value.metric, device.id}) == 0 && !elsewhere(value.metric, device.id);
+  };
+  std::map<std::string_view, const ReportEvent*> losses;  // by device
+  for (const ReportDevice& device : report.devices)
+    if (const ReportEvent* loss = loss_of(report, device); loss != nullptr)
+      if (std::any_of(device.values.begin(), device.values.end(),
+                      [&](const ReportValue& value) { return value.state == "error" && missing(device, value); }))
+        losses[device.id] = loss;
   for (const ReportAbsence& absence : collector.absences) {
-    const auto found = index_of.find(absence.device);
-    const std::string device = found != index_of.end() ? found->second : absence.device;
+    const ReportDevice* device = device_of(report, absence.device);
+    if (device != nullptr && elsewhere(absence.metric, device->id)) continue;
+    // That it is lost is told with what it lacks; its status is known.
+    if (device != nullptr && absence.metric == "hw.status" && losses.count(device->id) != 0) continue;
     reasons.add(absence.reason.empty() ? std::string(state_reason(absence.state)) : absence.reason, absence.state,
-                absence.metric, device);
+                absence.metric, device != nullptr ? device->name() : absence.device);
   }
   for (const ReportDevice& device : report.devices) {
-    // Of a collector that does not run nothing is read, and its state says why.
-    if (device.collector != collector.name || !collector.running()) continue;
+    const auto loss = losses.find(device.id);
     for (const ReportValue& value : device.values)
-      if (!value.value && !derived(value.metric) && known.count({value.metric, device.id}) == 0)
-        reasons.add(std::string(state_reason(value.state)), value.state, value.metric, index_of[device.id]);
+      if (missing(device, value))
+        reasons.add(loss != losses.end() && value.state == "error" ? loss->second->message
+                                                                   : std::string(state_reason(value.state)),
+                    value.state, value.metric, device.name());
   }
+  if (collector.running() && collector.vendor != "host" && shown < collector.series)
+    out.stands_by_for = first_source(report, collector);
   // The document keeps what belongs to no device in one list; it is the host collector's.
   if (collector.is_host()) {
     for (const ReportValue& value : report.host)
@@ -139,6 +188,21 @@ bool loopback(std::string_view address) {
          address.starts_with("localhost:");
 }
 
+// What is to be done about devices that do not answer any more, once for those that need the same.
+void advise_losses(const Report& report, const ReportCollector& collector, std::vector<std::string>& advice) {
+  std::map<std::string_view, std::vector<std::string>> lost;  // by what to do
+  for (const ReportDevice& device : report.devices) {
+    if (device.partition() || device.collector != collector.name) continue;
+    const ReportEvent* loss = loss_of(report, device);
+    if (loss != nullptr && !loss->action.empty() && loss->action != "none") lost[loss->action].push_back(device.name());
+  }
+  for (const auto& [action, names] : lost) {
+    std::string text = collector.vendor + (names.size() == 1 ? ": device " : ": devices ");
+    for (size_t i = 0; i < names.size(); ++i) text += (i == 0 ? "" : ", ") + names[i];
+    advice.push_back(text + (names.size() == 1 ? " is" : " are") + " lost: " + std::string(action));
+  }
+}
+
 void advise(const Report& report, Diagnosis& diagnosis) {
   auto& advice = diagnosis.advice;
   for (const CollectorDiagnosis& one : diagnosis.collectors) {
@@ -149,6 +213,7 @@ void advise(const Report& report, Diagnosis& diagnosis) {
       advice.push_back(collector.name +
                        " sits in the kernel and cannot be killed: see dmesg; only its driver, or a reboot, "
                        "lets it go");
+    advise_losses(report, collector, advice);
     if (collector.state == "released")
       advice.push_back("accelmon resume " + collector.vendor + " takes its devices up again");
     if (denied != 0)
@@ -300,6 +365,8 @@ std::string render_doctor(const Report& report, const Diagnosis& diagnosis, cons
       if (!collector.is_host()) out += " on " + plural(one.devices, "device", "devices");
       out += "\n";
     }
+    if (one.stands_by_for != nullptr)
+      hanging(out, "  stands by ", "for " + one.stands_by_for->name + ", from which what both read is taken", width);
     first = true;
     for (const NotRead& line : one.not_read) {
       two_columns(out, first ? "not read" : "", names_of(line), line.reason + devices_of(line), width);

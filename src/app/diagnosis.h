@@ -15,13 +15,15 @@ struct NotRead {
   std::string reason;
   std::string state;                 // "unsupported", "no_permission", ...
   std::vector<std::string> metrics;  // OpenTelemetry names
-  std::vector<std::string> devices;  // indices; empty: all of the collector
+  std::vector<std::string> devices;  // names; empty: all of the collector
 };
 
 struct CollectorDiagnosis {
   const ReportCollector* collector = nullptr;
   size_t metrics = 0;  // metrics with at least one known value
-  size_t devices = 0;
+  size_t devices = 0;  // its own, and others' of which it reads something
+  // The source before it, from which what both read is taken; nullptr: there is none.
+  const ReportCollector* stands_by_for = nullptr;
   std::vector<NotRead> not_read;
   std::vector<ReportCall> slow;  // slowest first
 };

@@ -38,6 +38,11 @@ std::string doctor_json(const Report& report, const Diagnosis& diagnosis) {
     json.key("read").begin_object();
     json.key("metrics").integer(static_cast<int64_t>(one.metrics));
     json.key("devices").integer(static_cast<int64_t>(one.devices)).end_object();
+    json.key("stands_by_for");
+    if (one.stands_by_for != nullptr)
+      json.text(one.stands_by_for->name);
+    else
+      json.null();
     json.key("not_read").begin_array();
     for (const NotRead& line : one.not_read) {
       json.begin_object().key("reason").text(line.reason).key("state").text(line.state);

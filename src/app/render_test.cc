@@ -264,6 +264,147 @@ TEST(Judging, MostSeriousFirst) {
   EXPECT_EQ(judge(one, device).text.find("failed: double-bit memory error, "), 0u);
 }
 
+// A board that only the bus shows, as it is described while its driver does not answer.
+ReportDevice of_the_bus(ReportDevice device, std::string reason, std::string status) {
+  for (ReportValue& value : device.values) {
+    value.value.reset();
+    value.state = "stale";
+  }
+  std::erase_if(device.values, [](const ReportValue& value) { return value.metric == "hw.status"; });
+  const auto add = [&](std::string metric, std::vector<std::pair<std::string, std::string>> attributes) {
+    device.values.push_back({std::move(metric), std::move(attributes), 1, "1", "ok", 0.1, "presence"});
+  };
+  add("accelmon.device.unread", {{"reason", std::move(reason)}});
+  add("hw.status", {{"hw.state", std::move(status)}});
+  add("accelmon.device.info", {});
+  return device;
+}
+
+TEST(Judging, ASilentDriverIsNoFailedBoard) {
+  Report one = report("healthy");
+  one.collectors.push_back({.name = "presence", .vendor = "pci", .brief = "", .state = "running", .message = ""});
+  ReportDevice& device = one.devices[2];
+  const ReportDevice whole = device;
+  ReportCollector& nvml = one.collectors[1];
+  ASSERT_EQ(nvml.name, "nvml");
+  nvml.state = "silent";
+  nvml.current_call = "nvmlDeviceGetTemperature";
+  nvml.current_call_seconds = 4;
+  for (const char* status : {"degraded", "failed"}) {
+    device = of_the_bus(whole, "driver_silent", status);
+    EXPECT_EQ(judge(one, device).text, "no data: nvml is silent in nvmlDeviceGetTemperature for 4.0 s") << status;
+  }
+  EXPECT_EQ(judge(one, device).level, Verdict::Level::failed) << "as its status and the exit code";
+  nvml.state = "stuck";
+  EXPECT_EQ(judge(one, device).text, "no data: nvml is stuck in nvmlDeviceGetTemperature for 4.0 s");
+  nvml.state = "backing_off";
+  nvml.message = "was killed";
+  EXPECT_EQ(judge(one, device).text, "no data: nvml is being started again (was killed)");
+  nvml.state = "absent";
+  nvml.message = "the driver is not loaded";
+  device = of_the_bus(whole, "no_driver", "failed");
+  EXPECT_EQ(judge(one, device).text, "no data: nvml is absent (the driver is not loaded)");
+  // After a restart of the agent nobody but the bus knows it.
+  device.collector = "presence";
+  EXPECT_EQ(judge(one, device).text, "no data: no driver is bound to it");
+  device = of_the_bus(whole, "driver_silent", "failed");
+  device.collector = "presence";
+  EXPECT_EQ(judge(one, device).text, "no data: nvml is absent (the driver is not loaded)");
+  device = of_the_bus(whole, "passed_through", "ok");
+  EXPECT_EQ(judge(one, device).text, "kept for a virtual machine");
+  // Of these the bus knows that they are gone, whatever their driver does.
+  device = of_the_bus(whole, "off_the_bus", "failed");
+  EXPECT_EQ(judge(one, device).text, "lost: it does not answer on the PCI bus");
+  device = of_the_bus(whole, "gone", "failed");
+  EXPECT_EQ(judge(one, device).text, "lost: it has left the PCI bus");
+  nvml.state = "running";
+  device = of_the_bus(whole, "driver_silent", "failed");
+  EXPECT_EQ(judge(one, device).text, "lost: its driver does not show it");
+}
+
+TEST(Judging, AnotherSourceThatReadsIsData) {
+  Report one = report("healthy");
+  one.collectors[1].state = "silent";
+  one.collectors.push_back({.name = "nvidia_smi", .vendor = "nvidia", .brief = "", .state = "running", .message = ""});
+  ReportDevice& device = one.devices[2];
+  for (ReportValue& value : device.values) value.source = "nvidia_smi";
+  EXPECT_EQ(judge(one, device).text, "ok");
+  one.collectors.back().state = "silent";
+  EXPECT_EQ(judge(one, device).text.find("no data: nvml is silent"), 0u);
+}
+
+TEST_F(Rendering, DoctorSaysWhyABoardIsLostAndWhatToDo) {
+  Report one = report("sick");
+  const std::string& id = one.devices[3].id;
+  const auto doctor = [&] { return render_doctor(one, diagnose(one), {}); };
+  EXPECT_EQ(doctor().find("device 3 is lost"), std::string::npos);
+  const auto tell = [&](double ago, std::string code, std::string message) {
+    one.events.push_back({one.now - ago, "critical", id, std::move(code), std::move(message), "restart the node"});
+  };
+  tell(90, "device_lost", "GPU 3 was lost before");
+  tell(60, "device_lost", "GPU 3 is lost: NVML_ERROR_GPU_IS_LOST");
+  one.collectors[1].absences.push_back({"hw.status", id, "error", "GPU is lost"});
+  EXPECT_NE(doctor().find("GPU 3 is lost: NVML_ERROR_GPU_IS_LOST (device 3)\n"), std::string::npos) << doctor();
+  EXPECT_NE(doctor().find("  - nvidia: device 3 is lost: restart the node\n"), std::string::npos) << doctor();
+  for (const char* words : {"the call failed at the last poll", "lost before", "GPU is lost\n"})
+    EXPECT_EQ(doctor().find(words), std::string::npos) << words << " in\n" << doctor();
+  tell(30, "device_back", "GPU 3 answers again");
+  EXPECT_NE(doctor().find("the call failed at the last poll (device 3)\n"), std::string::npos)
+      << "what fails now fails for another reason\n"
+      << doctor();
+  EXPECT_EQ(doctor().find("device 3 is lost"), std::string::npos);
+}
+
+// Each reading is credited to whom it is from.
+TEST_F(Rendering, DoctorTellsTheSecondSource) {
+  Report one = report("healthy");
+  ReportCollector second;
+  second.name = "nvidia_smi";
+  second.vendor = "nvidia";
+  second.state = "running";
+  second.series = 40;
+  one.collectors.push_back(second);
+  one.collectors[1].absences.push_back({"hw.voltage", one.devices[0].id, "unsupported", "NVML tells no voltage"});
+  const size_t before = diagnose(one).collectors[1].metrics;
+  EXPECT_NE(render_doctor(one, diagnose(one), {}).find("NVML tells no voltage"), std::string::npos);
+  one.devices[0].values.push_back({"hw.voltage", {}, 0.8, "V", "ok", 0.1, "nvidia_smi"});
+  one.devices[1].values.push_back({"hw.voltage", {}, std::nullopt, "V", "no_permission", 0.1, "nvidia_smi"});
+  const Diagnosis found = diagnose(one);
+  EXPECT_EQ(found.collectors[1].metrics, before);
+  EXPECT_EQ(found.collectors[1].stands_by_for, nullptr);
+  EXPECT_EQ(found.collectors.back().metrics, 1u);
+  EXPECT_EQ(found.collectors.back().devices, 1u);
+  ASSERT_EQ(found.collectors.back().stands_by_for, &one.collectors[1]);
+  const std::string text = render_doctor(one, found, {});
+  for (const char* words :
+       {"  read      1 metric on 1 device\n", "  stands by for nvml, from which what both read is taken\n"})
+    EXPECT_NE(text.find(words), std::string::npos) << words << " in\n" << text;
+  EXPECT_EQ(text.find("NVML tells no voltage"), std::string::npos) << "it is read\n" << text;
+  EXPECT_EQ(found.collectors.back().not_read.size(), 1u);
+  EXPECT_NE(doctor_json(one, found).find("\"stands_by_for\":\"nvml\""), std::string::npos);
+  one.collectors.back().series = 2;
+  EXPECT_EQ(diagnose(one).collectors.back().stands_by_for, nullptr) << "all that it reads is shown";
+}
+
+// Its number may have gone to another.
+TEST_F(Rendering, EventsOfABoardWithoutAnIndex) {
+  Report one = report("healthy");
+  ReportDevice& device = one.devices[2];
+  one.events.push_back({one.now - 60, "critical", device.id, "device_lost", "it is lost"});
+  EXPECT_NE(render_status(one, {}).find("  gpu 2   it is lost"), std::string::npos) << render_status(one, {});
+  device.index.clear();
+  device.attributes.clear();
+  device.id = "GPU-8f0e2a3c-1111-2222-3333-0123456789ab";
+  one.events.back().device = device.id;
+  EXPECT_NE(render_status(one, {}).find("  gpu …0123456789ab  it is lost"), std::string::npos)
+      << render_status(one, {});
+  device.attributes = {{"accelmon.pci.address", "0000:61:00.0"}};
+  EXPECT_NE(render_status(one, {}).find("  gpu 0000:61:00.0  it is lost"), std::string::npos);
+  one.devices[0].vendor = "amd";
+  one.devices[0].index = "1";
+  EXPECT_NE(render_status(one, {}).find("  nvidia 0000:61:00.0  it is lost"), std::string::npos);
+}
+
 TEST(Judging, SleepIsNoIllness) {
   Report one = report("healthy");
   ReportDevice& device = one.devices[0];

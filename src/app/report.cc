@@ -12,6 +12,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr size_t kMaxText = 400;
+constexpr size_t kNameTail = 12;  // of a UUID: its last group
 
 const Json* member(const Json& object, const char* name) {
   if (!object.is_object()) return nullptr;
@@ -73,6 +74,7 @@ ReportValue read_value(const Json& json) {
   // A number under any other state would be one that must not be believed.
   if (value.state == "ok") value.value = maybe(json, "value");
   value.age = maybe(json, "age_seconds");
+  value.source = text(json, "source");
   return value;
 }
 
@@ -141,6 +143,12 @@ std::string_view ReportDevice::attribute(std::string_view key) const {
   return find_text(attributes, key);
 }
 
+std::string ReportDevice::name() const {
+  if (!index.empty()) return index;
+  if (const std::string_view address = attribute("accelmon.pci.address"); !address.empty()) return std::string(address);
+  return id.size() > kNameTail ? "…" + id.substr(id.size() - kNameTail) : id;
+}
+
 const ReportCollector* Report::collector(std::string_view name) const {
   for (const ReportCollector& one : collectors)
     if (one.name == name) return &one;
@@ -191,7 +199,7 @@ Result<Report> parse_report(std::string_view document) {
   for_each(json, "host", [&](const Json& value) { report.host.push_back(read_value(value)); });
   for_each(json, "events", [&](const Json& one) {
     report.events.push_back({number_or_zero(one, "wall"), text(one, "severity"), text(one, "device"), text(one, "code"),
-                             text(one, "message")});
+                             text(one, "message"), text(one, "action")});
   });
   for_each(json, "exporters", [&](const Json& one) { report.exporters.push_back(read_exporter(one)); });
   if (const Json* history = member(json, "history"); history != nullptr && history->is_object())
@@ -227,6 +235,10 @@ std::optional<double> number(const std::vector<ReportValue>& values, std::string
                              std::initializer_list<std::pair<std::string_view, std::string_view>> attributes) {
   const ReportValue* value = find_value(values, metric, attributes);
   return value == nullptr ? std::nullopt : value->value;
+}
+
+bool concerns(const ReportEvent& event, const ReportDevice& device) {
+  return !event.device.empty() && (event.device == device.id || event.device == device.parent);
 }
 
 bool needs_hands(const Report& report) {

@@ -25,6 +25,7 @@ struct ReportValue {
   std::string unit;
   std::string state;
   std::optional<double> age;  // seconds
+  std::string source = {};    // the collector; empty: that of the device
 
   std::string_view attribute(std::string_view key) const;
 };
@@ -42,6 +43,10 @@ struct ReportDevice {
 
   std::string_view attribute(std::string_view key) const;
   bool partition() const { return type == "gpu_partition"; }
+  // What tells it from its neighbours in few letters: its index; without one its PCI address, else the end of its id.
+  std::string name() const;
+  // The collector that `value` is from.
+  std::string_view source(const ReportValue& value) const { return value.source.empty() ? collector : value.source; }
 };
 
 struct ReportAbsence {
@@ -93,6 +98,7 @@ struct ReportEvent {
   std::string device;  // id; empty: the host or a collector
   std::string code;
   std::string message;
+  std::string action = {};  // what the agent's catalogue says to do; empty or "none": nothing
 };
 
 struct ReportExporter {
@@ -166,6 +172,9 @@ const ReportValue* find_value(const std::vector<ReportValue>& values, std::strin
 // The number, where it is known.
 std::optional<double> number(const std::vector<ReportValue>& values, std::string_view metric,
                              std::initializer_list<std::pair<std::string_view, std::string_view>> attributes = {});
+
+// Whether `event` is about the device, or the device that it is a part of: partitions fail with it.
+bool concerns(const ReportEvent& event, const ReportDevice& device);
 
 // Whether a device has failed or a collector is stuck: what makes `status` and `doctor` exit with 1.
 bool needs_hands(const Report& report);

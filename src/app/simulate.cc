@@ -107,7 +107,8 @@ void Simulation::apply(Config& config) const {
     for (const char* part : {"sys", "proc", "dev"})
       found->second.options[std::string(part) + "fs"] = root->path() + "/" + part;
   }
-  config.collectors["nvidia_smi"].options["sysfs"] = root->path() + "/sys";
+  // Not of their devices' readings: of what the bus shows beside them.
+  for (const char* name : {"nvml", "nvidia_smi"}) config.collectors[name].options["sysfs"] = root->path() + "/sys";
 }
 
 std::vector<CollectorVariable> Simulation::environment(Nanos now) const {

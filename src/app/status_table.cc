@@ -328,7 +328,8 @@ std::string event_list(const Report& report, const View& view) {
     const ReportEvent& event = *events[i];
     std::string where;
     for (const ReportDevice& device : report.devices)
-      if (device.id == event.device) where = with_vendor ? index_of(device, true) : "gpu " + device.index;
+      if (device.id == event.device)
+        where = (with_vendor && !device.vendor.empty() ? device.vendor : "gpu") + " " + device.name();
     if (where.empty()) where = event.device.empty() ? "-" : event.device;
     const std::string begin =
         "  " + clock_time(event.wall) + "  " + left(event.severity, 8) + "  " + left(where, 6) + "  ";

@@ -16,6 +16,7 @@ using Level = Verdict::Level;
 constexpr double kHeldBytes = 1 << 30;
 constexpr double kThrottleShare = 0.01;
 constexpr double kEventAge = 3600;
+constexpr std::string_view kUnread = "accelmon.device.unread";
 
 bool set(const ReportDevice& device, std::string_view metric, std::string_view key, std::string_view value) {
   return number(device.values, metric, {{key, value}}).value_or(0) != 0;
@@ -23,11 +24,6 @@ bool set(const ReportDevice& device, std::string_view metric, std::string_view k
 
 bool set_at_all(const ReportDevice& device, std::string_view metric) {
   return number(device.values, metric).value_or(0) != 0;
-}
-
-// Partitions fail with the device that they are a part of.
-bool concerns(const ReportEvent& event, const ReportDevice& device) {
-  return !event.device.empty() && (event.device == device.id || event.device == device.parent);
 }
 
 const ReportEvent* latest_critical(const Report& report, const ReportDevice& device) {
@@ -57,12 +53,20 @@ std::string told(const ReportEvent& event) {
   return text;
 }
 
+// Why only the bus shows the device now; empty: it is read.
+std::string_view why_unread(const ReportDevice& device) {
+  for (const ReportValue& value : device.values)
+    if (value.metric == kUnread && value.value.value_or(0) != 0) return value.attribute("reason");
+  return {};
+}
+
 // What hw.status says in one word, in the words of what it was made of.
 std::string_view why_degraded(const ReportDevice& device) {
   if (set(device, "accelmon.gpu.memory.rows", "state", "failed")) return "bad memory could not be replaced";
   if (set(device, "accelmon.gpu.memory.rows", "state", "pending") ||
       set(device, "accelmon.gpu.memory.pages", "state", "pending"))
     return "bad memory waits for a reset of the GPU to be replaced";
+  if (why_unread(device) == "driver_silent") return "its driver does not show it";
   return "see accelmon doctor";
 }
 
@@ -140,30 +144,69 @@ std::string why_unreadable(const ReportCollector& collector) {
   return collector.message.empty() ? text : text + " (" + collector.message + ")";
 }
 
+// Not what the bus and the kernel's log say of a device, which is there whether its driver reads it or not, nor what it
+// was in the last minute.
+bool is_reading(const ReportValue& value) {
+  constexpr std::string_view kOfOthers[] = {"accelmon.device.info", "hw.status", kUnread, "accelmon.gpu.events"};
+  return value.value.has_value() && value.attribute("window").empty() &&
+         std::find(std::begin(kOfOthers), std::end(kOfOthers), value.metric) == std::end(kOfOthers);
+}
+
 bool anything_read(const ReportDevice& device) {
-  return std::any_of(device.values.begin(), device.values.end(), [](const ReportValue& value) {
-    return value.value.has_value() && value.metric != "accelmon.device.info" && value.metric != "hw.status";
+  return std::any_of(device.values.begin(), device.values.end(), is_reading);
+}
+
+// Whether a second source reads the device while its first one is silent.
+bool read_by_another(const Report& report, const ReportDevice& device) {
+  return std::any_of(device.values.begin(), device.values.end(), [&](const ReportValue& value) {
+    const ReportCollector* source = report.collector(device.source(value));
+    return source != nullptr && source->name != device.collector && source->running() && is_reading(value);
   });
+}
+
+// The collector that owes the device's readings; nullptr: none does. A device that was never read is described by the
+// bus: then it is one of its vendor's, before others one that is ill rather than absent.
+const ReportCollector* debtor(const Report& report, const ReportDevice& device) {
+  const ReportCollector* own = report.collector(device.collector);
+  if (own != nullptr && !own->running()) return own;
+  if (why_unread(device) != "driver_silent") return nullptr;
+  const ReportCollector* found = nullptr;
+  for (const ReportCollector& one : report.collectors) {
+    if (one.vendor != device.vendor || one.running()) continue;
+    if (found == nullptr || (found->state == "absent" && one.state != "absent")) found = &one;
+  }
+  return found;
 }
 
 }  // namespace
 
 Verdict judge(const Report& report, const ReportDevice& device) {
-  const ReportCollector* collector = report.collector(device.collector);
-  const bool current = collector == nullptr || collector->running();
-  if (set(device, "hw.status", "hw.state", "failed")) {
+  const std::string_view unread = why_unread(device);
+  const ReportCollector* silent = read_by_another(report, device) ? nullptr : debtor(report, device);
+  const bool failed = set(device, "hw.status", "hw.state", "failed");
+  // While its driver is silent the status is what the bus makes of that. Only of a device that left the bus more is
+  // known.
+  const bool of_the_bus = unread == "driver_silent" || unread == "no_driver";
+  const Level no_data = failed ? Level::failed : Level::attention;
+  if (silent != nullptr && of_the_bus) return {no_data, why_unreadable(*silent)};
+  if (unread == "no_driver") return {no_data, "no data: no driver is bound to it"};
+  if (unread == "passed_through") return {Level::fine, "kept for a virtual machine"};
+  if (failed) {
     const ReportEvent* event = latest_critical(report, device);
     std::string text = anything_read(device) ? "failed: " : "lost: ";
-    text += event == nullptr ? std::string("see accelmon doctor") : told(*event);
+    text += event != nullptr          ? told(*event)
+            : unread == "off_the_bus" ? std::string("it does not answer on the PCI bus")
+            : unread == "gone"        ? std::string("it has left the PCI bus")
+                                      : std::string(why_degraded(device));
     // The event's own advice is the better one: it knows what happened.
     if (text.find(';') == std::string::npos) text += recovery(device);
     return {Level::failed, std::move(text)};
   }
-  if (!current && !anything_read(device)) return {Level::attention, why_unreadable(*collector)};
+  if (silent != nullptr && !anything_read(device)) return {Level::attention, why_unreadable(*silent)};
   if (const ReportEvent* event = latest_critical(report, device);
       event != nullptr && report.now - event->wall < kEventAge)
     return {Level::attention, told(*event)};
-  if (!current) return {Level::attention, why_unreadable(*collector)};
+  if (silent != nullptr) return {Level::attention, why_unreadable(*silent)};
   if (set(device, "hw.status", "hw.state", "predicted_failure"))
     return {Level::attention, "about to fail: " + std::string(why_degraded(device))};
   // Clocks that the hardware holds down are one way of being degraded; the share says more than the word.

@@ -3,7 +3,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,42 +23,80 @@ namespace {
 constexpr const char* kDefaultPath = "/usr/local/bin:/usr/bin:/bin";
 constexpr const char* kWslPath = "/usr/lib/wsl/lib";
 constexpr Nanos kPatience = kSecond;  // for a killed child to go
+constexpr int kNotStarted = 127;
+constexpr unsigned kCloseRangeCloexec = 4;  // not every libc has its name
+constexpr int kMostDescriptors = 1024;      // that a kernel without close_range is asked about
 
 void pause(Nanos span) {
   const timespec wait{span / kSecond, span % kSecond};
   ::nanosleep(&wait, nullptr);
 }
 
-// What posix_spawn takes, freed however run() is left.
-struct Actions {
-  Actions() { ::posix_spawn_file_actions_init(&files), ::posix_spawnattr_init(&attributes); }
-  ~Actions() { ::posix_spawn_file_actions_destroy(&files), ::posix_spawnattr_destroy(&attributes); }
-  Actions(const Actions&) = delete;
-  Actions& operator=(const Actions&) = delete;
-  posix_spawn_file_actions_t files;
-  posix_spawnattr_t attributes;
+// What the child needs, made before it is there: between fork and exec it may neither allocate nor lock.
+struct Start {
+  pid_t parent;
+  int nothing;  // /dev/null
+  int output;
+  int failure;  // takes the errno; the exec closes it
+  const char* program;
+  char* const* arguments;
+  char* const* environment;
 };
 
-bool prepare(Actions& actions, int output) {
-  sigset_t none, defaults;
-  sigemptyset(&none);
-  sigemptyset(&defaults);
-  // The collector ignores these; a child that inherited that would outlive its own pipe.
-  for (const int signal : {SIGPIPE, SIGINT, SIGTERM, SIGHUP}) sigaddset(&defaults, signal);
-#if __GLIBC_PREREQ(2, 34)
-  // Ours are closed by themselves; what a parent of ours left open is not.
-  const auto close_others = [&] { return ::posix_spawn_file_actions_addclosefrom_np(&actions.files, 3) == 0; };
-#else
-  const auto close_others = [] { return true; };
+// Ours are closed by themselves; what a parent of ours left open is not.
+void close_others_at_exec() {
+#ifdef SYS_close_range
+  if (::syscall(SYS_close_range, 3U, ~0U, kCloseRangeCloexec) == 0) return;
 #endif
-  return ::posix_spawn_file_actions_addopen(&actions.files, 0, "/dev/null", O_RDONLY, 0) == 0 &&
-         ::posix_spawn_file_actions_adddup2(&actions.files, output, 1) == 0 &&
-         ::posix_spawn_file_actions_adddup2(&actions.files, output, 2) == 0 && close_others() &&
-         ::posix_spawnattr_setpgroup(&actions.attributes, 0) == 0 &&
-         ::posix_spawnattr_setsigmask(&actions.attributes, &none) == 0 &&
-         ::posix_spawnattr_setsigdefault(&actions.attributes, &defaults) == 0 &&
-         ::posix_spawnattr_setflags(&actions.attributes,
-                                    POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF) == 0;
+  for (int fd = 3; fd < kMostDescriptors; ++fd) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+// A descriptor that is where it shall be already would keep its close-on-exec.
+bool place(int from, int at) {
+  return from == at ? ::fcntl(at, F_SETFD, 0) == 0 : ::dup2(from, at) >= 0;
+}
+
+// In the child: calls that a signal handler may make, and no others.
+[[noreturn]] void become(const Start& start) {
+  // The kernel ends it with the thread that started it. Else a program that hangs in the driver would outlive an agent
+  // or a collector that was killed. Of a parent that died before this line nothing is heard any more.
+  int error = 0;
+  const auto must = [&error](bool done) {
+    if (!done && error == 0) error = errno;
+  };
+  must(::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
+  if (::getppid() != start.parent) ::_exit(kNotStarted);
+  must(::setpgid(0, 0) == 0);
+  // The collector ignores these; a child that inherited that would outlive its own pipe.
+  struct sigaction as_at_login = {};
+  as_at_login.sa_handler = SIG_DFL;
+  for (const int signal : {SIGPIPE, SIGINT, SIGTERM, SIGHUP}) must(::sigaction(signal, &as_at_login, nullptr) == 0);
+  sigset_t none;
+  sigemptyset(&none);
+  must(::sigprocmask(SIG_SETMASK, &none, nullptr) == 0);
+  must(place(start.nothing, 0));
+  must(place(start.output, 1));
+  must(place(start.output, 2));
+  close_others_at_exec();
+  if (error == 0) must(::execve(start.program, start.arguments, start.environment) == 0);
+  [[maybe_unused]] const ssize_t n = ::write(start.failure, &error, sizeof error);
+  ::_exit(kNotStarted);
+}
+
+// Waits until there is something to read, or the end; false: not before `deadline`.
+bool readable_until(int fd, Nanos deadline) {
+  for (;;) {
+    const Nanos left = deadline - real_clock().monotonic();
+    if (left <= 0) return false;
+    pollfd waiting{fd, POLLIN, 0};
+    const timespec wait{left / kSecond, left % kSecond};
+    if (::ppoll(&waiting, 1, &wait, nullptr) > 0) return true;
+  }
+}
+
+// A descriptor above those that the child's own ones are placed at.
+UniqueFd lifted(UniqueFd fd) {
+  return UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3));
 }
 
 }  // namespace
@@ -92,14 +131,18 @@ Result<int> ChildProcess::run(const std::vector<std::string>& arguments, const L
   if (pid_ != 0 && !reap(0, status))
     return fail(Code::not_ready, "process " + std::to_string(pid_) + " of " + arguments[0] +
                                      " was killed and does not go: it sits in the kernel, that is in the driver");
-  int ends[2];
+  int ends[2], failures[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return fail(Status::from_errno(errno, "cannot make a pipe"));
   const UniqueFd from(ends[0]);
-  UniqueFd to(ends[1]);
+  UniqueFd to = lifted(UniqueFd(ends[1]));
+  if (::pipe2(failures, O_CLOEXEC) != 0) return fail(Status::from_errno(errno, "cannot make a pipe"));
+  const UniqueFd failure(failures[0]);
+  UniqueFd failing = lifted(UniqueFd(failures[1]));
+  const UniqueFd nothing = lifted(UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC)));
+  if (!to.valid() || !failing.valid() || !nothing.valid())
+    return fail(Status::from_errno(errno, "cannot prepare the start of " + arguments[0]));
   ::fcntl(from.get(), F_SETFL, O_NONBLOCK);
 
-  Actions actions;
-  if (!prepare(actions, to.get())) return fail(Code::internal, "cannot prepare the start of " + arguments[0]);
   std::string path = std::string("PATH=") + (std::getenv("PATH") != nullptr ? std::getenv("PATH") : kDefaultPath);
   std::string locale = "LC_ALL=C";
   std::string libraries = "LD_LIBRARY_PATH=";
@@ -112,13 +155,16 @@ Result<int> ChildProcess::run(const std::vector<std::string>& arguments, const L
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   const Nanos deadline = real_clock().monotonic() + limits.timeout;
-  const int failed =
-      ::posix_spawn(&pid_, argv[0], &actions.files, &actions.attributes, argv.data(), environment.data());
-  if (failed != 0) {
+  const Start start{::getpid(), nothing.get(), to.get(), failing.get(), argv[0], argv.data(), environment.data()};
+  pid_ = ::fork();
+  if (pid_ == 0) become(start);
+  if (pid_ < 0) {
     pid_ = 0;
-    return fail(Status::from_errno(failed, arguments[0]));
+    return fail(Status::from_errno(errno, "cannot start " + arguments[0]));
   }
+  ::setpgid(pid_, pid_);  // by whoever comes first, so that the group can be killed from now on
   to.reset();
+  failing.reset();
 
   const auto give_up = [&](Code code, std::string why) {
     kill_group(kPatience);
@@ -128,6 +174,13 @@ Result<int> ChildProcess::run(const std::vector<std::string>& arguments, const L
     return give_up(Code::timeout,
                    "did not end within " + std::to_string(limits.timeout / kMillisecond) + " ms and was killed");
   };
+  // The far end is closed by the exec, or told why there is none.
+  int error = 0;
+  if (!readable_until(failure.get(), deadline)) return too_late();
+  if (::read(failure.get(), &error, sizeof error) == static_cast<ssize_t>(sizeof error)) {
+    reap(real_clock().monotonic() + kPatience, status);
+    return fail(Status::from_errno(error, arguments[0]));
+  }
   char chunk[16384];
   for (;;) {
     const ssize_t n = ::read(from.get(), chunk, sizeof chunk);
@@ -139,12 +192,7 @@ Result<int> ChildProcess::run(const std::vector<std::string>& arguments, const L
     } else if (errno != EAGAIN && errno != EINTR) {
       return give_up(Code::io, std::string("cannot be read: ") + std::strerror(errno));
     }
-    const Nanos left = deadline - real_clock().monotonic();
-    if (left <= 0) return too_late();
-    if (n > 0) continue;
-    pollfd waiting{from.get(), POLLIN, 0};
-    const timespec wait{left / kSecond, left % kSecond};
-    ::ppoll(&waiting, 1, &wait, nullptr);
+    if (n > 0 ? real_clock().monotonic() >= deadline : !readable_until(from.get(), deadline)) return too_late();
   }
   if (!reap(deadline, status)) return too_late();
   if (WIFSIGNALED(status))

@@ -2,9 +2,8 @@
 //
 // Never a shell: the program's path and its arguments are given as they are. The child is a process group of its own
 // with an environment of LC_ALL=C, PATH and LD_LIBRARY_PATH, without open files but its output, and with signals as at
-// login. At either bound the whole group is killed. A child that cannot be killed (it sits in the kernel) is left
-// behind, and no other is started until it is gone.
-// Threads: one.
+// login. At either bound the whole group is killed, and the child itself when the thread that runs it ends. A child
+// that cannot be killed (it sits in the kernel) is left behind, and no other is started until it is gone. Threads: one.
 #pragma once
 
 #include <sys/types.h>

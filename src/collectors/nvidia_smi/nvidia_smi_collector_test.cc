@@ -1,9 +1,12 @@
 // The collector with a script in the place of nvidia-smi, which prints captures, hangs, floods or dies.
 #include "collectors/nvidia_smi/nvidia_smi_collector.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -297,6 +300,34 @@ TEST(ChildProcess, HasAPlainEnvironmentAndNoDescriptors) {
   EXPECT_EQ(*code, 7);
   EXPECT_EQ(output, "C-\n4\noops\n") << "0, 1, 2 and the one of ls itself";
   EXPECT_FALSE(child.run({"/no/such/program"}, {}, output));
+}
+
+// The collector is killed with the agent, and then nobody is left to kill what it runs.
+TEST(ChildProcess, DiesWithItsParent) {
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+  // Inherited by none but the program, which writes its pid there; the end of file is its end.
+  const pid_t collector = ::fork();
+  ASSERT_GE(collector, 0);
+  if (collector == 0) {
+    ChildProcess child;
+    std::string output;
+    const std::string pipe = "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(ends[1]);
+    (void)child.run({"/bin/sh", "-c", "exec >" + pipe + "; echo $$; exec sleep 600"}, {600 * kSecond, 1}, output);
+    ::_exit(0);
+  }
+  ::close(ends[1]);
+  char text[32] = {};
+  const ssize_t n = ::read(ends[0], text, sizeof text - 1);
+  const auto program = parse_i64(trim(std::string_view(text, n > 0 ? static_cast<size_t>(n) : 0)));
+  ::kill(collector, SIGKILL);
+  EXPECT_EQ(::waitpid(collector, nullptr, 0), collector);
+  ASSERT_TRUE(program) << text;
+  pollfd end{ends[0], POLLIN, 0};
+  const bool ended = ::poll(&end, 1, 10'000) == 1 && ::read(ends[0], text, sizeof text) == 0;
+  EXPECT_TRUE(ended) << "it outlives who started it";
+  if (!ended) ::kill(static_cast<pid_t>(*program), SIGKILL);
+  ::close(ends[0]);
 }
 
 TEST(ChildProcess, ArgumentsAreNoShell) {
