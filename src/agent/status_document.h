@@ -37,9 +37,9 @@ struct StatusInputs {
   Nanos last_scrape = 0;  // monotonic; 0: never
   uint64_t page_bytes = 0;
   std::vector<ExporterState> exporters;
-  std::optional<DiskState> history;  // none: it is not kept on disk
+  std::optional<DiskState> history;               // none: it is not kept on disk
   std::optional<std::array<size_t, 3>> findings;  // by severity; none: nothing was evaluated yet
-  bool device_values = true;         // false: devices without their values
+  bool device_values = true;                      // false: devices without their values
 };
 
 std::string status_document(const StatusInputs& inputs);
