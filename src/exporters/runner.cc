@@ -6,7 +6,6 @@
 #include <bit>
 #include <chrono>
 #include <csignal>
-#include <utility>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -146,10 +145,6 @@ bool Runner::turn() {
     if (!send(*batch)) return false;
     const Status committed = cursor_->commit();
     const std::lock_guard lock(mutex_);
-    if (!std::exchange(repeated_, false) && catching_up_) {
-      catching_up_ = false;
-      destination_->may_have(false);
-    }
     state_.behind = behind;
     if (!committed.ok()) state_.message = committed.message();
     if (!catching_up_ || !selection_.every_poll())
@@ -159,8 +154,10 @@ bool Runner::turn() {
 }
 
 bool Runner::may_have(std::span<const FrameRun> runs) {
-  // At most one batch was half sent; and what was polled since the start was not sent before it.
-  if (state_.repeated >= 2 * options_.most_samples) catching_up_ = false;
+  // At most one batch was half sent; and what was polled since the start was not sent before it. A poll that goes
+  // through says nothing: the far end may have nothing of that source.
+  if (read_ >= 2 * options_.most_samples) catching_up_ = false;
+  read_ += series_of(runs);
   bool single = true;
   for (size_t r = 0; r < runs.size(); ++r) {
     single = single && runs[r].frames.size() == 1;
@@ -265,7 +262,6 @@ void Runner::note(const Sent& sent) {
       if (state_.repeated == 0)
         log(LogLevel::info, "exporter " + options_.name, "it has what was sent before the last stop: " + message);
       state_.repeated += sent.repeated;
-      repeated_ = true;
       break;
   }
   if (before == state_.health) return;

@@ -102,11 +102,11 @@ class Runner {
   Selection selection_{{}, {}, 0};
   size_t most_polls_ = 16;
   // A stop may have broken off the sending of a batch, whose beginning is then sent again, and a receiver that wants
-  // samples in order refuses what it has. Until a batch goes through whole polls go one by one (where each is sent):
-  // what it has of one stands in front.
+  // samples in order refuses what it has. For the length of a batch polls go one by one (where each is sent): what it
+  // has of one stands in front.
   bool catching_up_ = true;
-  bool repeated_ = false;  // the far end had some of the batch at hand
-  Nanos started_ = 0;      // wall time
+  size_t read_ = 0;    // samples since the start; not counted further once it has caught up
+  Nanos started_ = 0;  // wall time
   uint64_t chance_ = 0;
 
   mutable std::mutex mutex_;
