@@ -281,6 +281,19 @@ TEST_P(RemoteWrite, ClockThatWasSetBackAndSameMillisecond) {
     EXPECT_EQ(series.samples[0].time, series.key.find("GPU-1") != std::string::npos ? ms(1.001) : ms(0));
 }
 
+// A series that two sources have for a moment, in batches of their own: it has one sample, and no clock is wrong.
+TEST_P(RemoteWrite, TwoSourcesAreNoClockThatWasSetBack) {
+  RemoteWriteEncoder encoder(options_of(GetParam()));
+  BatchMaker first, second;
+  first.run("nvml", five_kinds()).frame(kBegin + kSecond, {1, 1, 1, 1, 1});
+  second.run("nvidia_smi", five_kinds()).frame(kBegin + kSecond - kMillisecond, {1, 1, 1, 1, 1});
+  EXPECT_EQ(encoded(encoder, first, GetParam())[0].samples, 5u);
+  encoder.commit();
+  encoded(encoder, second, GetParam());
+  EXPECT_EQ(encoder.all_samples(), 0u);
+  EXPECT_EQ(encoder.late(), 0u);
+}
+
 // Two days ahead for three polls, and back: what is read now is sent, in ascending order within each series.
 TEST_P(RemoteWrite, AClockThatWasFarAheadStopsNothing) {
   constexpr Nanos kAhead = 2 * 86400 * kSecond;

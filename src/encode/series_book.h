@@ -37,6 +37,7 @@ class SeriesBook {
     bool counted = false;    // `reading` and `start` say something
     bool fell = false;       // the counter was seen to fall: `start` is more than its first sight
     bool shown = false;      // the receiver believes that the series is there
+    uint32_t source = 0;     // of the last sample
   };
   struct Entry {
     MetricId metric;
@@ -96,7 +97,7 @@ class SeriesBook {
     if (!good && !memory.shown) return Seen::nothing;
     if (memory.time != 0 && frame.wall / resolution_ <= memory.time / resolution_) {
       if (memory.time - frame.wall <= kMostLate) {
-        late_ += good;
+        late_ += good && memory.shown && memory.source == group.source;
         return Seen::nothing;
       }
       memory.counted = memory.fell = false;
@@ -104,6 +105,7 @@ class SeriesBook {
     }
     memory.time = frame.wall;
     memory.shown = good;
+    memory.source = group.source;
     return good ? Seen::sample : Seen::gap;
   }
   Memory& memory(const Entry& entry) { return now_[entry.id]; }
@@ -127,8 +129,10 @@ class SeriesBook {
   }
 
   // Samples left out since the last begin() because their time does not follow that of the last one (a clock that was
-  // set back a little): a receiver would refuse all that came with them. Behind a step back of more than kMostLate a
-  // series begins anew, and the receiver judges: nothing would be sent before the clock has passed where it was.
+  // set back a little): a receiver would refuse all that came with them. Not those of a series that two sources have
+  // at the same time, or that came from one to the other: their clock is right. Behind a step back of more than
+  // kMostLate a series begins anew, and the receiver judges: nothing would be sent before the clock has passed where it
+  // was.
   uint64_t late() const { return late_; }
   size_t series() const { return ids_.size(); }  // remembered
 
