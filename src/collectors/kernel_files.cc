@@ -70,6 +70,13 @@ std::vector<std::string> names_in(const std::string& folder) {
   return names;
 }
 
+bool is_suspended(const KeptFile& runtime_status) {
+  if (!runtime_status.valid()) return false;
+  char buffer[64];
+  const auto text = runtime_status.read(buffer);
+  return text && trim(*text) == "suspended";
+}
+
 uint64_t folder_fingerprint(DIR* folder) {
   if (folder == nullptr) return 0;
   uint64_t sum = 1;

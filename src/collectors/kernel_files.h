@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/fd.h"
+
 namespace accelmon {
 
 // The number that the file says from its start, or the errno; EBADMSG: what it says is no number.
@@ -23,6 +25,10 @@ std::string_view errno_name(int error);
 bool by_number(const std::string& a, const std::string& b);
 // What does not begin with a dot, sorted so, and bounded; nothing where the folder cannot be read.
 std::vector<std::string> names_in(const std::string& folder);
+
+// Whether the kernel has suspended the device of this power/runtime_status, which costs no wake-up. "suspending" and
+// "resuming" are ways there and back, of milliseconds; a file that is not there or cannot be read says no.
+bool is_suspended(const KeptFile& runtime_status);
 
 // Changes when an entry comes or goes. The folder stays open, so that looking allocates nothing. 0: it is not open.
 uint64_t folder_fingerprint(DIR* folder);

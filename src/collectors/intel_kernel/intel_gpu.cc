@@ -65,12 +65,7 @@ void Gpu::renumber(unsigned index) {
 }
 
 void Gpu::look_whether_asleep() {
-  asleep_ = false;
-  if (!runtime_status_.valid()) return;
-  char buffer[64];
-  const auto text = runtime_status_.read(buffer);
-  // "suspending" and "resuming" are ways there and back, of milliseconds.
-  asleep_ = text && trim(*text) == "suspended";
+  asleep_ = is_suspended(runtime_status_);
 }
 
 // Why the clients of this device may be more than those that were seen; empty: they are all there are.

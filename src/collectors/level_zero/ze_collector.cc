@@ -143,14 +143,17 @@ void LevelZeroCollector::add(Handle handle) {
   note(AttributeId::hw_driver_version, known(text_of(properties.driver_version)));
   note(AttributeId::pci_address, address);
   note(AttributeId::numa_node, numa_node(address));
+  auto runtime_status = KeptFile::open(sysfs_ + "/bus/pci/devices/" + std::string(address) + "/power/runtime_status");
   gpus_.push_back(std::make_unique<Gpu>(*host_, handle, std::move(device), properties.subdevices,
-                                        (properties.flags & kDeviceIntegrated) != 0));
+                                        (properties.flags & kDeviceIntegrated) != 0,
+                                        runtime_status ? std::move(*runtime_status) : KeptFile()));
 }
 
 Status LevelZeroCollector::enumerate() {
-  host_ = std::make_unique<Host>(Host{*library_, context_.clock, procfs_,
-                                      own_rights(context_.option("own_procfs", "/proc")),
-                                      context_.calls.add("pid/comm"), kPatientIntervals * context_.interval()});
+  host_ =
+      std::make_unique<Host>(Host{*library_, context_.clock, procfs_,
+                                  own_rights(context_.option("own_procfs", "/proc")), context_.calls.add("pid/comm"),
+                                  kPatientIntervals * context_.interval(), context_.calls.add("power/runtime_status")});
   left_out_.clear();
   const bool sysman = library_->by_zes_init();
   std::vector<Handle> drivers;

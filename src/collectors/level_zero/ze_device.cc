@@ -5,6 +5,7 @@
 
 #include "base/fd.h"
 #include "base/text.h"
+#include "collectors/kernel_files.h"
 
 namespace accelmon::level_zero {
 namespace {
@@ -15,12 +16,13 @@ constexpr size_t kPerDevice = kHwStateCount + 1;  // its status, and what names 
 
 }  // namespace
 
-Gpu::Gpu(Host& host, Handle handle, Device identity, uint32_t tiles, bool integrated)
+Gpu::Gpu(Host& host, Handle handle, Device identity, uint32_t tiles, bool integrated, KeptFile runtime_status)
     : CellBlock("the driver has no such value for this device",
                 "the driver keeps this value from users without the right to see it"),
       host_(host),
       handle_(handle),
-      integrated_(integrated) {
+      integrated_(integrated),
+      runtime_status_(std::move(runtime_status)) {
   constexpr uint32_t kMostTiles = 16;
   devices_.push_back(std::move(identity));
   const Device whole = devices_.front();
@@ -163,8 +165,13 @@ void Gpu::hide_memory() {
 }
 
 // Everything that is read from the device.
-void Gpu::publish_absent(Frame& frame) const {
-  for (int slot = 0; slot < block_; ++slot) frame.absent(static_cast<size_t>(base_ + slot), State::error);
+void Gpu::publish_absent(Frame& frame, State state) const {
+  for (int slot = 0; slot < block_; ++slot) frame.absent(static_cast<size_t>(base_ + slot), state);
+}
+
+bool Gpu::suspended() const {
+  return runtime_status_.valid() &&
+         host_.ze.calls().measure(host_.sleep_call, [&] { return is_suspended(runtime_status_); });
 }
 
 HwState Gpu::condition() const {
@@ -188,15 +195,26 @@ void Gpu::publish_status(Frame& frame) const {
     for (size_t i = 0; i < kHwStateCount; ++i) frame.set(first + i, static_cast<HwState>(i) == now ? 1 : 0);
     frame.set(first + kHwStateCount, 1);
   }
+  if (runtime_status_.valid())
+    frame.set(static_cast<size_t>(base_ + status_slot_) + devices_.size() * kPerDevice, asleep_ ? 1 : 0);
 }
 
 Gpu::Outcome Gpu::poll(const PollRequest& request, Frame& frame, std::vector<Event>& events) {
   Outcome outcome;
+  asleep_ = suspended();
+  if (asleep_ || (!probed_ && !lost_)) {
+    // What it can tell is asked when it wakes up.
+    outcome.rediscover = !asleep_;
+    blank_ = rested_ = true;
+    publish_absent(frame, State::not_ready);
+    publish_status(frame);
+    return outcome;
+  }
   const bool was_lost = lost_;
   // A lost device seldom comes back; it is asked again now and then, since each question may take the driver long.
   if (!probed_ || (was_lost && !request.is_due(Tier::slow))) {
     blank_ = true;
-    publish_absent(frame);
+    publish_absent(frame, State::error);
     publish_status(frame);
     // One that was lost while it was asked for what it can tell is asked again from the start.
     PciState link;
@@ -206,9 +224,9 @@ Gpu::Outcome Gpu::poll(const PollRequest& request, Frame& frame, std::vector<Eve
   }
   lost_ = false;
   const PollRequest due{static_cast<uint8_t>(was_lost || blank_ ? 0xff : request.due)};
-  if (was_lost)
+  if (was_lost || rested_)
     for (const auto& source : sources_) source->forget();
-  blank_ = false;
+  blank_ = rested_ = false;
   Reads in{host_.ze, cells_, host_.clock.monotonic(), host_.patience};
   bool going = true;
   for (const auto& source : sources_) {
@@ -224,7 +242,7 @@ Gpu::Outcome Gpu::poll(const PollRequest& request, Frame& frame, std::vector<Eve
   }
   outcome.library_lost = fatal_;
   if (lost_) {
-    publish_absent(frame);
+    publish_absent(frame, State::error);
     if (!was_lost) {
       lost_reason_ = error_name(lost_code_);
       const std::string what =

@@ -3,7 +3,7 @@
 // probe() asks for every handle of the device once, makes a Source of each that answers, and an absence of each that
 // does not. poll() repeats the calls of the sources. A tile is a device of its own (gpu_partition); what is known for
 // tiles alone stands with them, and added up with the GPU where that means something. The series lie in one block of
-// the catalog.
+// the catalog. A device that the kernel has suspended is asked nothing, so that it sleeps on.
 // Threads: the collector's. Cost of a poll: its vendor calls; nothing is allocated.
 #pragma once
 
@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/fd.h"
 #include "collectors/cell_block.h"
 #include "collectors/collector.h"
 #include "collectors/hw_state.h"
@@ -31,13 +32,16 @@ struct Host {
   Rights rights;
   CallId comm_call;
   Nanos patience;  // with counters that do not move
+  CallId sleep_call;
 };
 
 class Gpu : private CellBlock {
  public:
-  Gpu(Host& host, Handle handle, Device identity, uint32_t tiles, bool integrated);
+  // `runtime_status`: the kernel's file of that name; closed where it has none.
+  Gpu(Host& host, Handle handle, Device identity, uint32_t tiles, bool integrated, KeptFile runtime_status);
 
-  // Asks for everything. Where the device is lost meanwhile: probed() is false, and only another probe can mend it.
+  // Asks for everything, unless the device sleeps. Where the device is lost meanwhile: probed() is false, and only
+  // another probe can mend it.
   void probe();
   bool probed() const { return probed_; }
 
@@ -94,7 +98,8 @@ class Gpu : private CellBlock {
   Tier tier_of(int cell, Tier otherwise) const;
   bool poll_processes(Frame& frame);
   void hide_memory();
-  void publish_absent(Frame& frame) const;
+  bool suspended() const;
+  void publish_absent(Frame& frame, State state) const;
   void publish_status(Frame& frame) const;
   HwState condition() const;
 
@@ -102,6 +107,7 @@ class Gpu : private CellBlock {
   const Handle handle_;
   const bool integrated_;
   std::vector<Device> devices_;  // the GPU, then its tiles
+  KeptFile runtime_status_;
 
   std::vector<std::unique_ptr<Source>> sources_;
 
@@ -127,7 +133,9 @@ class Gpu : private CellBlock {
   bool probed_ = false;
   bool lost_ = false;
   bool fatal_ = false;
-  bool blank_ = false;  // its series hold nothing: all tiers are due at the next chance
+  bool asleep_ = false;
+  bool rested_ = false;  // it slept at the last poll
+  bool blank_ = false;   // its series hold nothing: all tiers are due at the next chance
   ZeResult lost_code_ = kSuccess;
   std::string lost_reason_;
 };

@@ -39,6 +39,61 @@ TEST_F(SimulatedLevelZero, OneBusyEngineOfFourIsBusy) {
   });
 }
 
+// What the kernel says of the device's sleep; Sysman is asked nothing while it sleeps.
+TEST_F(SimulatedLevelZero, ASleepingDeviceIsNotTouched) {
+  sysfs = procfs_ + "/sys";
+  const std::string power = sysfs + "/bus/pci/devices/0000:4d:00.0/power";
+  std::filesystem::create_directories(power);
+  const auto kernel_says = [&](const char* status) { std::ofstream(power + "/runtime_status") << status << "\n"; };
+  const auto sysman_calls = [&] {
+    uint64_t sum = 0;
+    for (const CallStats& call : calls->calls())
+      if (call.name.starts_with("zes")) sum += call.calls;
+    return sum;
+  };
+  kernel_says("active");
+  write_text(kIntelHead + intel_board("energy.base_j = 5\n"));
+  in_child([&] {
+    ASSERT_TRUE(discover()) << error.message();
+    poll_twice();
+    EXPECT_EQ(value(MetricId::gpu_asleep, 0), 0);
+    EXPECT_EQ(state(MetricId::gpu_memory_limit, 0), State::ok);
+    kernel_says("suspended");
+    const uint64_t before = sysman_calls();
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(poll(), PollResult::ok);
+    EXPECT_EQ(sysman_calls(), before);
+    EXPECT_EQ(value(MetricId::gpu_asleep, 0), 1);
+    EXPECT_EQ(state(MetricId::gpu_memory_limit, 0), State::not_ready);
+    EXPECT_EQ(value(MetricId::hw_status, 0, {{AttributeId::hw_state, "ok"}}), 1);
+    kernel_says("active");
+    // All tiers are due at once, also those that were not asked for.
+    EXPECT_EQ(poll(1), PollResult::ok);
+    EXPECT_EQ(value(MetricId::gpu_asleep, 0), 0);
+    EXPECT_EQ(state(MetricId::gpu_memory_limit, 0), State::ok);
+  });
+}
+
+TEST_F(SimulatedLevelZero, ADeviceThatSleepsFromTheStartIsAskedWhenItWakes) {
+  sysfs = procfs_ + "/sys";
+  const std::string power = sysfs + "/bus/pci/devices/0000:4d:00.0/power";
+  std::filesystem::create_directories(power);
+  std::ofstream(power + "/runtime_status") << "suspended\n";
+  write_text(kIntelHead + intel_board());
+  in_child([&] {
+    ASSERT_TRUE(discover()) << error.message();
+    EXPECT_EQ(poll(), PollResult::ok);
+    EXPECT_EQ(value(MetricId::gpu_asleep, 0), 1);
+    EXPECT_EQ(count(MetricId::gpu_memory_limit, 0), 0);
+    EXPECT_NE(why_absent(MetricId::gpu_utilization, 0).find("is not woken"), std::string::npos);
+    std::ofstream(power + "/runtime_status") << "active\n";
+    EXPECT_EQ(poll(), PollResult::rediscover);
+    ASSERT_TRUE(discover()) << error.message();
+    poll();
+    EXPECT_EQ(value(MetricId::gpu_asleep, 0), 0);
+    EXPECT_EQ(state(MetricId::gpu_memory_limit, 0), State::ok);
+  });
+}
+
 TEST_F(SimulatedLevelZero, FrozenTimestampsAreNoNumber) {
   write_text(kIntelHead + intel_board(kEngines + "utilization.compute = 40\nlevel_zero.frozen_engines = true\n"));
   in_child([&] {

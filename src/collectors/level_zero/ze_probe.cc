@@ -93,6 +93,13 @@ void Gpu::clear() {
 
 void Gpu::probe() {
   clear();
+  asleep_ = suspended();
+  if (asleep_) {
+    absent(MetricId::gpu_utilization, 0, State::not_ready,
+           "the device is suspended and is not woken; it is asked when it wakes up");
+    add_status();
+    return;
+  }
   probe_engines();
   probe_memory();
   probe_temperatures();

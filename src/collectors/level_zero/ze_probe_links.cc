@@ -154,6 +154,7 @@ void Gpu::add_status() {
       show(MetricId::hw_status, device, Tier::fast, {{AttributeId::hw_state, status}}, dummy);
     show(MetricId::device_info, device, Tier::rare, {}, dummy);
   }
+  if (runtime_status_.valid()) show(MetricId::gpu_asleep, 0, Tier::fast, {}, dummy);
 }
 
 }  // namespace accelmon::level_zero

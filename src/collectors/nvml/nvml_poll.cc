@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "collectors/kernel_files.h"
 #include "collectors/nvml/nvml_device.h"
 
 namespace accelmon::nvml {
@@ -240,9 +241,7 @@ void DeviceReader::publish_absent(Frame& frame, State state) const {
 
 bool DeviceReader::asleep() const {
   if (!runtime_status_.valid()) return false;
-  char buffer[64];
-  const auto text = host_.nvml.calls().measure(host_.sleep_call, [&] { return runtime_status_.read(buffer); });
-  return text && text->rfind("suspended", 0) == 0;
+  return host_.nvml.calls().measure(host_.sleep_call, [&] { return is_suspended(runtime_status_); });
 }
 
 DeviceReader::Outcome DeviceReader::poll(const PollRequest& request, Frame& frame, std::vector<Event>& events) {

@@ -169,11 +169,7 @@ class PresenceCollector final : public Collector {
     }
   }
 
-  bool asleep(const Seen& one) const {
-    char buffer[64];
-    const auto text = one.runtime_status.valid() ? one.runtime_status.read(buffer) : Result<std::string_view>("");
-    return text && trim(*text) == "suspended";
-  }
+  bool asleep(const Seen& one) const { return is_suspended(one.runtime_status); }
 
   // A function that is not there answers every read of its registers with ones.
   bool answers(const Seen& one) {
