@@ -9,6 +9,7 @@
 
 #include "base/fd.h"
 #include "base/text.h"
+#include "collectors/kernel_files.h"
 
 namespace accelmon {
 namespace {
@@ -140,6 +141,18 @@ std::string link_target(const std::string& path) {
 }
 
 }  // namespace
+
+std::vector<unsigned> drm_minors(const std::string& folder) {
+  std::vector<unsigned> minors;
+  for (const std::string& name : names_in(folder + "/drm")) {
+    for (const std::string_view kind : {"card", "renderD"}) {
+      // "card0-DP-1" is a connector.
+      const auto number = name.starts_with(kind) ? parse_u64(name.substr(kind.size())) : std::nullopt;
+      if (number && *number <= UINT32_MAX) minors.push_back(static_cast<unsigned>(*number));
+    }
+  }
+  return minors;
+}
 
 bool is_pci_address(std::string_view text) {
   // Domains may have more than four digits.

@@ -41,6 +41,9 @@ std::string_view pci_vendor(unsigned vendor);
 // The product's name, "Intel Arc Pro B60"; where it is not known "8086:e211".
 std::string pci_model(unsigned vendor, unsigned device);
 
+// Minor numbers of the DRM nodes of a function, by its folder: those of its cards and of its render nodes.
+std::vector<unsigned> drm_minors(const std::string& folder);
+
 // "0000:4d:00.0", as Linux writes addresses; in any other form it is none.
 bool is_pci_address(std::string_view text);
 

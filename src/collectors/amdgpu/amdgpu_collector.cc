@@ -38,7 +38,8 @@ class AmdgpuCollector final : public Collector {
  private:
   struct Bus {
     std::vector<Found> ours;
-    std::string others;  // AMD GPUs with another driver or none: "0000:c1:00.0 (vfio-pci)"
+    std::vector<unsigned> strangers;  // minor numbers of other drivers' DRM nodes
+    std::string others;               // AMD GPUs with another driver or none: "0000:c1:00.0 (vfio-pci)"
     int error = 0;
   };
   Bus list() const;
@@ -61,6 +62,8 @@ AmdgpuCollector::Bus AmdgpuCollector::list() const {
   Bus bus;
   bus.error = listing.error;
   for (const PciFunction& function : listing.functions) {
+    if (function.driver != "amdgpu")
+      for (const unsigned minor : drm_minors(function.folder)) bus.strangers.push_back(minor);
     if (function.vendor != kAmd) continue;
     if (function.driver == "amdgpu") {
       bus.ours.push_back(Found{function.address, function.folder, {}});
@@ -76,6 +79,8 @@ Status AmdgpuCollector::enumerate() {
   if (!folder_) folder_.reset(::opendir((host_->sysfs + "/bus/pci/devices").c_str()));
   fingerprint_ = folder_fingerprint(folder_.get());
   Bus bus = list();
+  // To read the clients of another maker's device may wake it: i915 and xe do for their busy time.
+  host_->clients.leave_out(bus.strangers);
   if (bus.error != 0) return Status::from_errno(bus.error, "cannot list " + host_->sysfs + "/bus/pci/devices");
   if (bus.ours.empty()) {
     if (bus.others.empty()) return {Code::absent, "no AMD GPU on the PCI bus"};
@@ -160,6 +165,7 @@ PollResult AmdgpuCollector::poll(const PollRequest& request, Frame& frame, std::
   if (!first_poll_ && (due.is_due(Tier::rare) ||
                        (due.is_due(Tier::slow) && (suspect || folder_fingerprint(folder_.get()) != fingerprint_)))) {
     const Bus bus = list();
+    host_->clients.leave_out(bus.strangers);
     fingerprint_ = folder_fingerprint(folder_.get());
     const bool same = bus.error == 0 && std::equal(bus.ours.begin(), bus.ours.end(), gpus_.begin(), gpus_.end(),
                                                    [](const Found& a, const auto& b) { return a == b->found(); });

@@ -426,6 +426,8 @@ void Gpu::probe_throttling() {
   } else {
     std::string why =
         metrics_error_ != 0 ? describe(metrics_error_) + ": gpu_metrics" : "gpu_metrics says nothing of it";
+    if (metrics_error_ == 0 && metrics_code_ == Code::ok && metrics_.format == 3)
+      why = "revision " + metrics_revision() + " of gpu_metrics counts throttling in fields that are not read";
     if (metrics_error_ == 0 && metrics_code_ == Code::unsupported) why = "this revision of gpu_metrics is not known";
     if (metrics_error_ == 0 && metrics_code_ == Code::invalid)
       why = "the size of gpu_metrics is not that of its revision: a newer or damaged driver";

@@ -215,6 +215,28 @@ TEST_F(AmdgpuSimulated, ASleepingDeviceIsNotTouched) {
   EXPECT_TRUE(calls.errors().empty());
 }
 
+// To read what the clients of an Intel device use may wake it: they are left alone.
+TEST_F(AmdgpuSimulated, ClientsOfOtherMakersAreNotRead) {
+  const std::string alone = kRadeon;
+  machine(alone);
+  settle();
+  const auto reads_of_a_poll = [&] {
+    const uint64_t before = calls_of("/proc/PID/fdinfo");
+    EXPECT_EQ(poll(), PollResult::ok);
+    return calls_of("/proc/PID/fdinfo") - before;
+  };
+  const uint64_t reads = reads_of_a_poll();
+  EXPECT_GT(reads, 0u);
+  fs::remove_all(root_ + "/sys");
+  machine(alone +
+          "[[intel]]\nname = \"Arc\"\npci.addresses = [\"0000:4d:00.0\"]\ndriver = \"xe\"\n"
+          "memory.total_mib = 16384\n[[intel.process]]\npid = 7001\nname = \"other\"\nmemory_mib = 100\n");
+  settle();
+  ASSERT_TRUE(fs::exists(root_ + "/proc/7001/fdinfo"));
+  EXPECT_EQ(reads_of_a_poll(), reads);
+  EXPECT_EQ(value(MetricId::process_count, 0, {{AttributeId::process_kind, "graphics"}}), 1);
+}
+
 TEST_F(AmdgpuSimulated, GarbageIsNoReading) {
   machine(kRadeon);
   settle();
@@ -450,6 +472,11 @@ TEST_F(AmdgpuSimulated, EveryRevisionIsReadAsItWasWritten) {
     bool told = false;
     for (const auto& [name, fact] : catalog.facts) told = told || (name == "gpu_metrics" && fact == revision);
     EXPECT_TRUE(told);
+    if (first == "3") {
+      EXPECT_TRUE(std::any_of(catalog.absences.begin(), catalog.absences.end(), [](const Absence& absence) {
+        return absence.metric == MetricId::throttle_active && absence.reason.find("not read") != std::string::npos;
+      }));
+    }
   }
 }
 
@@ -481,11 +508,12 @@ TEST_P(UnderTheSimulatedKernel, Run) {
 
 INSTANTIATE_TEST_SUITE_P(Amdgpu, UnderTheSimulatedKernel,
                          testing::Values("ReadsWhatABoardTells", "TellsErrnosApart", "ASleepingDeviceIsNotTouched",
-                                         "GarbageIsNoReading", "AFrozenTableIsNoReading",
-                                         "AClockThatNeverMovedProvesNothing", "ADeviceThatFallsOffTheBusHasFailed",
-                                         "ADeviceThatGoesIsGone", "ADriverThatIsUnloadedIsAbsent",
-                                         "PartitionsAreDevicesOnOneAddress", "CountersGrowWithWhatTheyCount",
-                                         "EveryRevisionIsReadAsItWasWritten", "TheShippedMachines"),
+                                         "ClientsOfOtherMakersAreNotRead", "GarbageIsNoReading",
+                                         "AFrozenTableIsNoReading", "AClockThatNeverMovedProvesNothing",
+                                         "ADeviceThatFallsOffTheBusHasFailed", "ADeviceThatGoesIsGone",
+                                         "ADriverThatIsUnloadedIsAbsent", "PartitionsAreDevicesOnOneAddress",
+                                         "CountersGrowWithWhatTheyCount", "EveryRevisionIsReadAsItWasWritten",
+                                         "TheShippedMachines"),
                          [](const testing::TestParamInfo<const char*>& test) { return std::string(test.param); });
 
 }  // namespace
