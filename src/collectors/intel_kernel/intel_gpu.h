@@ -50,6 +50,8 @@ class Gpu : private CellBlock {
   Outcome poll(const PollRequest& request, bool scanned, Frame& frame, std::vector<Event>& events);
   const PciFunction& function() const { return function_; }
   bool asleep() const { return asleep_; }
+  // Its engines' counters are open, and so the kernel does not suspend it.
+  bool kept_awake() const { return kept_awake_; }
   // It slept when it was probed, and does no more; or its driver has let go of it and taken it up again.
   bool wants_probe() const { return reborn_ || (!awake_ && !asleep_ && !broken_); }
   // Its place in the order of all.
@@ -138,6 +140,7 @@ class Gpu : private CellBlock {
   int base_ = 0, block_ = 0, status_slot_ = 0;
   KeptFile runtime_status_;
   bool asleep_ = false;
+  bool kept_awake_ = false;
   bool awake_ = false;       // it was so when it was probed
   bool integrated_ = false;  // no memory of its own
   bool broken_ = false;      // its firmware cannot start: only a new one can mend it

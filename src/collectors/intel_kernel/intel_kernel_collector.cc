@@ -164,6 +164,11 @@ Catalog IntelKernelCollector::build() {
   builder.fact("sysfs", printable(sysfs_, 200));
   builder.fact("processes", std::to_string(counts.processes) + " looked into, " + std::to_string(counts.refused) +
                                 " refused; " + std::to_string(clients_->clients().size()) + " clients of GPUs");
+  const auto awake = std::count_if(gpus_.begin(), gpus_.end(), [](const auto& gpu) { return gpu->kept_awake(); });
+  if (awake > 0)
+    builder.fact("kept awake", std::to_string(awake) +
+                                   " GPUs of the driver xe by their open engine counters; counters = false in "
+                                   "[collectors.intel_kernel] lets them sleep when idle");
   if (left_out_ > 0) builder.fact("left out", std::to_string(left_out_) + " GPUs: there are more than are read");
   series_ = catalog.series.size();
   return catalog;

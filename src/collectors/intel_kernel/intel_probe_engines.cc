@@ -91,6 +91,7 @@ void Gpu::show_engines(std::vector<Engine> engines) {
   const CallId call = host_.calls.add("perf counters");
   std::map<std::pair<int, std::string>, unsigned> numbers;
   std::vector<std::vector<int>> busy(devices_.size());
+  kept_awake_ = driver_ == Driver::xe && !engines.empty();
   for (Engine& engine : engines) {
     const int share = cell();
     auto source =

@@ -306,6 +306,24 @@ TEST_F(IntelKernelSimulated, OneBadFileHarmsNoOther) {
   EXPECT_EQ(value(MetricId::temperature, 0, {kOnGpu}), 55);
 }
 
+// Whoever wants an idle device to sleep is told what keeps it awake.
+TEST_F(IntelKernelSimulated, OpenCountersKeepADeviceAwake) {
+  const auto told = [&] {
+    return std::any_of(catalog.facts.begin(), catalog.facts.end(),
+                       [](const auto& fact) { return fact.first == "kept awake"; });
+  };
+  machine(board("xe"));
+  settle();
+  EXPECT_TRUE(told());
+  for (const auto& [driver, more] : {std::pair{"i915", ""}, {"xe", "may = { perfmon = false }\n"}}) {
+    fs::remove_all(root_ + "/sys");
+    fs::remove_all(root_ + "/proc");
+    machine(board(driver, more));
+    settle();
+    EXPECT_FALSE(told()) << driver << more;
+  }
+}
+
 TEST_F(IntelKernelSimulated, FrozenCountersAreNotBusy) {
   machine(board("xe"));
   settle();
@@ -369,8 +387,8 @@ INSTANTIATE_TEST_SUITE_P(Intel, UnderTheSimulatedKernel,
                          testing::Values("ReadsWhatXeTells", "ReadsWhatI915Tells", "WithoutPerfmonTheClientsStandIn",
                                          "WithoutRightsNothingIsMadeUp", "TilesAreDevices", "TheShippedWorkstation",
                                          "ADeviceThatIsLostHasFailedAndComesBack", "OneBadFileHarmsNoOther",
-                                         "FrozenCountersAreNotBusy", "ProcessesThatEndAreForgotten",
-                                         "NothingIsKeptOpenAfterRelease"),
+                                         "OpenCountersKeepADeviceAwake", "FrozenCountersAreNotBusy",
+                                         "ProcessesThatEndAreForgotten", "NothingIsKeptOpenAfterRelease"),
                          [](const testing::TestParamInfo<const char*>& test) { return std::string(test.param); });
 
 }  // namespace
