@@ -6,7 +6,8 @@ namespace {
 
 constexpr Option kConfig{"--config", "FILE", "configuration; default /etc/accelmon/accelmon.toml where it exists", ""};
 constexpr Option kSocket{"--socket", "PATH", "local control socket of the agent", ""};
-constexpr Option kSimulate{"--simulate", "SCENARIO", "simulated NVIDIA devices: a known name or a .toml file", ""};
+constexpr Option kSimulate{"--simulate", "SCENARIO",
+                           "simulated devices of NVIDIA, Intel and AMD: a known name or a .toml file", ""};
 constexpr Option kSysfs{"--sysfs-root", "DIR", "where the host's /sys is; default /sys", ""};
 constexpr Option kProcfs{"--procfs-root", "DIR", "where the host's /proc is; default /proc", ""};
 
