@@ -26,6 +26,9 @@ std::string_view address_of(const Device& device) {
 
 struct Arbiter::Seat {
   CatalogPtr raw;                // what the source showed when we last looked
+  CatalogPtr before;             // and what it had shown until then; only while a change is learnt
+  Nanos frame_at = 0;            // of the frame that we last looked at
+  Nanos decided_at = 0;          // when what is shown of a guest last changed
   std::vector<Device> identity;  // of its devices, as they are shown
   bool renamed = false;
   bool dirty = true;
@@ -43,6 +46,8 @@ struct Arbiter::Claim {
   };
   std::vector<Side> sides;  // by precedence
   size_t winner = 0;        // index of a side
+  bool newcomer = false;    // an earlier source has just brought this metric: it needs no probation
+  Nanos leaving_since = 0;  // since when another should be believed; 0: the winner stays
 };
 
 struct Arbiter::Guest {
@@ -93,6 +98,29 @@ void Arbiter::settle_indices(std::span<ArbiterSource> sources) {
       }
     }
   }
+}
+
+// Whether the source had the metric of this series of its catalog in the catalog before.
+bool Arbiter::had_before(const Seat& seat, uint32_t series) {
+  if (seat.before == seat.raw) return true;
+  if (seat.before == nullptr) return false;
+  const Series& wanted = seat.raw->series[series];
+  const std::string& device = seat.raw->devices[static_cast<size_t>(wanted.device)].id;
+  return std::any_of(seat.before->series.begin(), seat.before->series.end(), [&](const Series& one) {
+    return one.metric == wanted.metric && one.device >= 0 &&
+           seat.before->devices[static_cast<size_t>(one.device)].id == device;
+  });
+}
+
+// Whether one source may follow another now, so that who keeps every poll has each instant once and in order. Both read
+// at the same times, and either may come first. A poll that both have shown already is the one to change after: what
+// comes next comes from the successor, later by an interval.
+bool Arbiter::may_follow(const ArbiterSource& held, const Seat& held_seat, const ArbiterSource& next,
+                         const Seat& next_seat, Nanos interval) {
+  if (!held.view.frame || !next.view.frame) return true;
+  const Nanos held_at = held.view.frame->monotonic, next_at = next.view.frame->monotonic;
+  return held_at == held_seat.frame_at && next_at == next_seat.frame_at &&
+         std::max(held_at, next_at) - std::min(held_at, next_at) < interval / 2;
 }
 
 // Rebuilds what follows from catalogs alone.
@@ -189,7 +217,18 @@ void Arbiter::learn(std::span<ArbiterSource> sources, Nanos now) {
   // Who was believed stays so over a change of catalogs, which comes with every process that starts or ends.
   for (auto& [key, claim] : claims) {
     const auto before = claims_.find(key);
-    if (before == claims_.end()) continue;
+    if (before == claims_.end()) {
+      // Uncontested until now: whoever had it goes on until decide() lets the other follow.
+      for (size_t i = 0; i < claim.sides.size() && claim.winner == 0; ++i)
+        if (had_before(seats_[claim.sides[i].source], claim.sides[i].series.front())) {
+          claim.winner = i;
+          claim.newcomer = i != 0;
+          break;
+        }
+      continue;
+    }
+    claim.newcomer = before->second.newcomer;
+    claim.leaving_since = before->second.leaving_since;
     const std::vector<Claim::Side>& known = before->second.sides;
     for (size_t i = 0; i < claim.sides.size(); ++i) {
       Claim::Side& side = claim.sides[i];
@@ -226,19 +265,29 @@ void Arbiter::decide(std::span<ArbiterSource> sources, Nanos now, Nanos interval
       }
     }
     size_t winner = claim.winner;
+    claim.newcomer = claim.newcomer && winner != 0;
     const Claim::Side& held = claim.sides[winner];
     const bool gone =
         held.answering_since == 0 && (!sources[held.source].live || now - held.answered_at > kPatience * interval);
     for (size_t i = 0; i < claim.sides.size(); ++i) {
       const Claim::Side& side = claim.sides[i];
       if (side.answering_since == 0 || i == winner) continue;
-      if (gone || (i < winner && now - side.answering_since >= kProbation * interval)) {
+      if (gone || (i < winner && (claim.newcomer || now - side.answering_since >= kProbation * interval))) {
         winner = i;
         break;
       }
     }
-    if (winner == claim.winner) continue;
+    if (winner == claim.winner) {
+      claim.leaving_since = 0;
+      continue;
+    }
+    if (claim.leaving_since == 0) claim.leaving_since = now;
+    const size_t next = claim.sides[winner].source;
+    if (!gone && now - claim.leaving_since < kPatience * interval &&
+        !may_follow(sources[held.source], seats_[held.source], sources[next], seats_[next], interval))
+      continue;
     claim.winner = winner;
+    claim.leaving_since = 0;
     for (const Claim::Side& side : claim.sides) seats_[side.source].dirty = true;
   }
   const bool all_reported =
@@ -247,8 +296,10 @@ void Arbiter::decide(std::span<ArbiterSource> sources, Nanos now, Nanos interval
     const bool read = std::any_of(guest.readers.begin(), guest.readers.end(),
                                   [&](size_t reader) { return sources[reader].live || sources[reader].let_go; });
     if (read) guest.read_at = now;
-    guest.in_doubt = guest.read_at != 0 && now - guest.read_at <= kDoubt * interval;
+    const bool in_doubt = guest.read_at != 0 && now - guest.read_at <= kDoubt * interval;
     const bool shown = !read && all_reported;
+    if (shown != guest.shown || (shown && in_doubt != guest.in_doubt)) seats_[guest.source].decided_at = now;
+    guest.in_doubt = in_doubt;
     if (shown == guest.shown) continue;
     guest.shown = shown;
     seats_[guest.source].dirty = true;
@@ -351,7 +402,14 @@ void Arbiter::apply(Seat& seat, size_t number, ArbiterSource& source) {
     frame->values[i] = raw.values[seat.kept[i]];
     frame->states[i] = raw.states[seat.kept[i]];
   }
-  if (source.shows == Shows::presence) give_the_benefit_of_the_doubt(number, *frame, seat.kept);
+  if (source.shows == Shows::presence) {
+    give_the_benefit_of_the_doubt(number, *frame, seat.kept);
+    // What was decided after the source's look at the bus is so since then, not since the look.
+    if (seat.decided_at > frame->monotonic) {
+      frame->wall += seat.decided_at - frame->monotonic;
+      frame->monotonic = seat.decided_at;
+    }
+  }
   source.view.catalog = seat.shown;
   source.view.frame = std::move(frame);
 }
@@ -365,15 +423,16 @@ void Arbiter::arbitrate(std::span<ArbiterSource> sources, Nanos now, Nanos inter
   }
   bool changed = false;
   for (size_t s = 0; s < sources.size(); ++s) {
-    if (seats_[s].raw == sources[s].view.catalog) continue;
-    seats_[s].raw = sources[s].view.catalog;
-    changed = true;
+    seats_[s].before = std::exchange(seats_[s].raw, sources[s].view.catalog);
+    changed = changed || seats_[s].before != seats_[s].raw;
   }
   if (changed) learn(sources, now);
+  for (Seat& seat : seats_) seat.before = nullptr;
   decide(sources, now, interval, settled);
   for (size_t s = 0; s < sources.size(); ++s) {
     Seat& seat = seats_[s];
     if (seat.raw == nullptr) continue;
+    if (sources[s].view.frame) seat.frame_at = sources[s].view.frame->monotonic;
     if (seat.dirty) refilter(seat, s);
     apply(seat, s, sources[s]);
   }

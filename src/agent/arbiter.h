@@ -6,7 +6,9 @@
 //
 //   1. Sources come in the registry's order; an earlier one is believed before a later one, metric by metric and
 //      device by device. A later one steps in where the earlier has no such metric, has been silent, or has had nothing
-//      but refusals for three intervals; the earlier is believed again after it has answered for ten.
+//      but refusals for three intervals; the earlier is believed again after it has answered for ten. While both answer
+//      the change waits for an instant that both have read, three intervals at most: who is handed every poll once
+//      (hand_over.h) then has each instant of the series once and in order.
 //   2. Devices with the same PCI address are the same. They carry the identity that the first source gives them, and
 //      keep it while that source is silent. The index alone they may lose: it belongs to one device of a vendor, first
 //      to one that is read. A board that is gone has none once the driver has given its number to another.
@@ -68,6 +70,9 @@ class Arbiter {
   void refilter(Seat& seat, size_t source);
   void apply(Seat& seat, size_t number, ArbiterSource& source);
   void settle_indices(std::span<ArbiterSource> sources);
+  static bool had_before(const Seat& seat, uint32_t series);
+  static bool may_follow(const ArbiterSource& held, const Seat& held_seat, const ArbiterSource& next,
+                         const Seat& next_seat, Nanos interval);
   static void describe(Guest& guest, const Catalog& catalog);
   void give_the_benefit_of_the_doubt(size_t source, Frame& frame, const std::vector<uint32_t>& kept) const;
 

@@ -13,31 +13,26 @@ namespace accelmon {
 class HandOver {
  public:
   // Calls `each(source)` for what is new since the last call, as it is shown: where several sources read one device,
-  // what the arbiter believes. The last source is the agent itself, whose numbers change with every publication: once
-  // in an `interval` of the polls is enough. A source that is silent is shown again and again, and handed on once, with
-  // the time at which it ended.
+  // what the arbiter believes. A poll that has been handed on is not again when only the arbiter's view of it changes:
+  // whoever keeps it would have its other readings twice. The last source is the agent itself, whose numbers change
+  // with every publication: once in an `interval` of the polls is enough. A source that is silent is shown again and
+  // again, and handed on once, with the time at which it ended.
   template <class Each>
   void pass(const Snapshot& shown, Nanos interval, const Each& each) {
     given_.resize(shown.sources.size());
     for (size_t i = 0; i < shown.sources.size(); ++i) {
       const SourceView& source = shown.sources[i];
       if (source.catalog == nullptr || !source.frame) continue;
-      Given& last = given_[i];
+      Nanos& last = given_[i];
       const bool own = i + 1 == shown.sources.size();
-      if (own ? source.frame->monotonic - last.monotonic < interval * 9 / 10
-              : source.frame->monotonic == last.monotonic && source.frame->generation == last.generation)
-        continue;
-      last = {source.frame->monotonic, source.frame->generation};
+      if (own ? source.frame->monotonic - last < interval * 9 / 10 : source.frame->monotonic <= last) continue;
+      last = source.frame->monotonic;
       each(source);
     }
   }
 
  private:
-  struct Given {
-    Nanos monotonic = 0;
-    uint64_t generation = 0;
-  };
-  std::vector<Given> given_;
+  std::vector<Nanos> given_;  // monotonic, by source
 };
 
 }  // namespace accelmon
