@@ -1,6 +1,8 @@
 #include "agent/arbiter.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <utility>
 
 namespace accelmon {
@@ -13,6 +15,8 @@ constexpr int kDoubt = 30;      // intervals of silence until a device that was 
 bool is_accelerator(const Device& device) {
   return device.type == DeviceType::gpu || device.type == DeviceType::gpu_partition;
 }
+
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
 // Empty for parts of a device, which have their parent's address, and where it is unknown.
 std::string_view address_of(const Device& device) {
@@ -32,8 +36,9 @@ struct Arbiter::Seat {
   std::vector<Device> identity;  // of its devices, as they are shown
   bool renamed = false;
   bool dirty = true;
-  CatalogPtr shown;            // nullptr: all of it, as it came
-  std::vector<uint32_t> kept;  // indices of the raw series that `shown` has
+  CatalogPtr shown;                                // nullptr: all of it, as it came
+  std::vector<uint32_t> kept;                      // indices of the raw series that `shown` has
+  std::vector<std::pair<uint32_t, double>> added;  // to which values of what is shown, and what
   Recycler<Frame> frames;
 };
 
@@ -43,11 +48,20 @@ struct Arbiter::Claim {
     std::vector<uint32_t> series;
     Nanos answered_at = 0;      // or when we first heard of it
     Nanos answering_since = 0;  // 0: does not answer now
+    // Of counters, beside `series`: whose place it takes, and what is added to it to go on where another left off.
+    std::vector<size_t> places;
+    std::vector<double> offsets;
   };
-  std::vector<Side> sides;  // by precedence
-  size_t winner = 0;        // index of a side
-  bool newcomer = false;    // an earlier source has just brought this metric: it needs no probation
-  Nanos leaving_since = 0;  // since when another should be believed; 0: the winner stays
+  // A counter of the claim, whoever tells it.
+  struct Place {
+    std::vector<Attribute> attributes;
+    double shown = kNone;  // last
+  };
+  std::vector<Side> sides;    // by precedence
+  std::vector<Place> places;  // empty unless the metric is a counter
+  size_t winner = 0;          // index of a side
+  bool newcomer = false;      // an earlier source has just brought this metric: it needs no probation
+  Nanos leaving_since = 0;    // since when another should be believed; 0: the winner stays
 };
 
 struct Arbiter::Guest {
@@ -97,6 +111,72 @@ void Arbiter::settle_indices(std::span<ArbiterSource> sources) {
         if (!is_new && holder->second != address) device.index.clear();
       }
     }
+  }
+}
+
+// Gives each counter of the claim its place, and what the claim knew `before` of it.
+void Arbiter::find_places(Claim& claim, const Claim* before) const {
+  for (Claim::Side& side : claim.sides) {
+    const Claim::Side* known = nullptr;
+    if (before != nullptr)
+      for (const Claim::Side& one : before->sides)
+        if (one.source == side.source) known = &one;
+    for (const uint32_t i : side.series) {
+      const std::vector<Attribute>& attributes = seats_[side.source].raw->series[i].attributes;
+      const auto is_it = [&](const Claim::Place& one) { return one.attributes == attributes; };
+      const auto place = std::find_if(claim.places.begin(), claim.places.end(), is_it);
+      side.places.push_back(static_cast<size_t>(place - claim.places.begin()));
+      side.offsets.push_back(kNone);
+      if (place == claim.places.end()) claim.places.push_back({attributes, kNone});
+      if (before == nullptr) continue;
+      const auto old = std::find_if(before->places.begin(), before->places.end(), is_it);
+      if (old == before->places.end()) continue;
+      const auto number = static_cast<size_t>(old - before->places.begin());
+      claim.places[side.places.back()].shown = old->shown;
+      if (known == nullptr) continue;
+      for (size_t k = 0; k < known->places.size(); ++k)
+        if (known->places[k] == number) side.offsets.back() = known->offsets[k];
+    }
+  }
+}
+
+// Two sources count from different starts. What is shown goes on from where it was: while both answer, what is between
+// them is kept up to date, and whoever is believed next adds it.
+bool Arbiter::keep_counters_level(Claim& claim, std::span<const ArbiterSource> sources) {
+  bool changed = false;
+  const auto each = [&](size_t number, const auto& take) {
+    Claim::Side& side = claim.sides[number];
+    if (side.answering_since == 0) return;
+    const Frame& frame = *sources[side.source].view.frame;
+    for (size_t k = 0; k < side.series.size(); ++k)
+      if (side.series[k] < frame.states.size() && frame.states[side.series[k]] == State::ok)
+        take(claim.places[side.places[k]], side.offsets[k], frame.values[side.series[k]]);
+  };
+  each(claim.winner, [&](Claim::Place& place, double& offset, double value) {
+    if (std::isnan(offset)) {
+      offset = std::isnan(place.shown) ? 0 : place.shown - value;
+      changed = changed || offset != 0;
+    }
+    place.shown = value + offset;
+  });
+  if (claim.sides[claim.winner].answering_since == 0) return changed;
+  for (size_t i = 0; i < claim.sides.size(); ++i)
+    if (i != claim.winner)
+      each(i, [](const Claim::Place& place, double& offset, double value) { offset = place.shown - value; });
+  return changed;
+}
+
+// The winner of the claim is a new one. The two may have read at different times: never back, which would be a reset.
+void Arbiter::go_on_counting(Claim& claim, std::span<const ArbiterSource> sources) {
+  Claim::Side& side = claim.sides[claim.winner];
+  const Frame& frame = *sources[side.source].view.frame;
+  for (size_t k = 0; k < side.places.size(); ++k) {
+    const double last = claim.places[side.places[k]].shown;
+    const bool known = side.series[k] < frame.states.size() && frame.states[side.series[k]] == State::ok;
+    double& offset = side.offsets[k];
+    if (std::isnan(last) || !known) continue;
+    const double behind = last - frame.values[side.series[k]];
+    offset = std::isnan(offset) ? behind : std::max(offset, behind);
   }
 }
 
@@ -217,6 +297,7 @@ void Arbiter::learn(std::span<ArbiterSource> sources, Nanos now) {
   // Who was believed stays so over a change of catalogs, which comes with every process that starts or ends.
   for (auto& [key, claim] : claims) {
     const auto before = claims_.find(key);
+    if (info(key.second).kind == Kind::counter) find_places(claim, before == claims_.end() ? nullptr : &before->second);
     if (before == claims_.end()) {
       // Uncontested until now: whoever had it goes on until decide() lets the other follow.
       for (size_t i = 0; i < claim.sides.size() && claim.winner == 0; ++i)
@@ -277,6 +358,7 @@ void Arbiter::decide(std::span<ArbiterSource> sources, Nanos now, Nanos interval
         break;
       }
     }
+    if (!claim.places.empty() && keep_counters_level(claim, sources)) seats_[held.source].dirty = true;
     if (winner == claim.winner) {
       claim.leaving_since = 0;
       continue;
@@ -288,6 +370,7 @@ void Arbiter::decide(std::span<ArbiterSource> sources, Nanos now, Nanos interval
       continue;
     claim.winner = winner;
     claim.leaving_since = 0;
+    go_on_counting(claim, sources);
     for (const Claim::Side& side : claim.sides) seats_[side.source].dirty = true;
   }
   const bool all_reported =
@@ -311,10 +394,18 @@ void Arbiter::refilter(Seat& seat, size_t source) {
   seat.dirty = false;
   const Catalog& raw = *seat.raw;
   std::vector<uint8_t> hidden(raw.series.size(), 0);
-  for (const auto& [key, claim] : claims_)
-    for (size_t i = 0; i < claim.sides.size(); ++i)
-      if (claim.sides[i].source == source && i != claim.winner)
-        for (const uint32_t series : claim.sides[i].series) hidden[series] = 1;
+  std::map<uint32_t, double> added;
+  for (const auto& [key, claim] : claims_) {
+    for (size_t i = 0; i < claim.sides.size(); ++i) {
+      const Claim::Side& side = claim.sides[i];
+      if (side.source != source) continue;
+      if (i != claim.winner)
+        for (const uint32_t series : side.series) hidden[series] = 1;
+      else
+        for (size_t k = 0; k < side.offsets.size(); ++k)
+          if (!std::isnan(side.offsets[k]) && side.offsets[k] != 0) added[side.series[k]] = side.offsets[k];
+    }
+  }
   for (const Guest& guest : guests_) {
     if (guest.source == source) {
       if (guest.shown) continue;
@@ -331,10 +422,12 @@ void Arbiter::refilter(Seat& seat, size_t source) {
   }
   seat.shown = nullptr;
   seat.kept.clear();
+  seat.added.clear();
   const bool doubts = std::any_of(guests_.begin(), guests_.end(), [&](const Guest& guest) {
     return guest.source == source && guest.shown && guest.read_at != 0;
   });
-  if (!seat.renamed && !doubts && std::find(hidden.begin(), hidden.end(), uint8_t{1}) == hidden.end()) return;
+  if (!seat.renamed && !doubts && added.empty() && std::find(hidden.begin(), hidden.end(), uint8_t{1}) == hidden.end())
+    return;
   auto catalog = std::make_shared<Catalog>();
   catalog->generation = ++generations_;
   catalog->facts = raw.facts;
@@ -357,6 +450,8 @@ void Arbiter::refilter(Seat& seat, size_t source) {
     Series series = raw.series[i];
     if (series.device >= 0) series.device = place[static_cast<size_t>(series.device)];
     catalog->series.push_back(std::move(series));
+    if (const auto more = added.find(static_cast<uint32_t>(i)); more != added.end())
+      seat.added.emplace_back(static_cast<uint32_t>(seat.kept.size()), more->second);
     seat.kept.push_back(static_cast<uint32_t>(i));
   }
   for (const Absence& absence : raw.absences) {
@@ -402,6 +497,8 @@ void Arbiter::apply(Seat& seat, size_t number, ArbiterSource& source) {
     frame->values[i] = raw.values[seat.kept[i]];
     frame->states[i] = raw.states[seat.kept[i]];
   }
+  for (const auto& [i, more] : seat.added)
+    if (frame->states[i] == State::ok) frame->values[i] += more;
   if (source.shows == Shows::presence) {
     give_the_benefit_of_the_doubt(number, *frame, seat.kept);
     // What was decided after the source's look at the bus is so since then, not since the look.

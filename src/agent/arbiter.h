@@ -8,7 +8,8 @@
 //      device by device. A later one steps in where the earlier has no such metric, has been silent, or has had nothing
 //      but refusals for three intervals; the earlier is believed again after it has answered for ten. While both answer
 //      the change waits for an instant that both have read, three intervals at most: who is handed every poll once
-//      (hand_over.h) then has each instant of the series once and in order.
+//      (hand_over.h) then has each instant of the series once and in order. A counter goes on from where it was: the
+//      difference between the two sources' counts is added to the successor's, so that a rate over the change is true.
 //   2. Devices with the same PCI address are the same. They carry the identity that the first source gives them, and
 //      keep it while that source is silent. The index alone they may lose: it belongs to one device of a vendor, first
 //      to one that is read. A board that is gone has none once the driver has given its number to another.
@@ -70,6 +71,9 @@ class Arbiter {
   void refilter(Seat& seat, size_t source);
   void apply(Seat& seat, size_t number, ArbiterSource& source);
   void settle_indices(std::span<ArbiterSource> sources);
+  void find_places(Claim& claim, const Claim* before) const;
+  static bool keep_counters_level(Claim& claim, std::span<const ArbiterSource> sources);
+  static void go_on_counting(Claim& claim, std::span<const ArbiterSource> sources);
   static bool had_before(const Seat& seat, uint32_t series);
   static bool may_follow(const ArbiterSource& held, const Seat& held_seat, const ArbiterSource& next,
                          const Seat& next_seat, Nanos interval);

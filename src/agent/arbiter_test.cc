@@ -134,6 +134,81 @@ TEST(Arbiter, OneValueAMetricFromTheEarlierSource) {
   EXPECT_EQ(world.shown(MetricId::power), Strings{"level_zero:0000:4d:00.0=100"});
 }
 
+// A rate over a change of sources must be true: what both count goes on from where it was.
+TEST(Arbiter, ACounterGoesOnWhereTheOtherSourceLeftOff) {
+  World world;
+  const size_t sysman = world.add("level_zero");
+  const size_t kernel = world.add("intel_kernel");
+  const int a = world.device(sysman, gpu("0000:4d:00.0", "0000:4d:00.0"));
+  const int b = world.device(kernel, gpu("0000:4d:00.0", "0000:4d:00.0"));
+  const auto ours = static_cast<size_t>(world.series(sysman, MetricId::energy, a, 1000));
+  world.series(kernel, MetricId::fan_speed, b, 1200);
+  const auto theirs = static_cast<size_t>(world.series(kernel, MetricId::energy, b, 40));
+  const auto count = [&](double seconds) {
+    world[sysman].values[ours] += 10 * seconds;
+    world[kernel].values[theirs] += 10 * seconds;
+    world.publish(seconds);
+  };
+  const auto energy = [&] {
+    const Strings shown = world.shown(MetricId::energy);
+    return shown.size() == 1 ? shown[0] : std::to_string(shown.size()) + " are shown";
+  };
+  world.publish();
+  EXPECT_EQ(energy(), "level_zero:0000:4d:00.0=1000");
+  count(1);
+  EXPECT_EQ(energy(), "level_zero:0000:4d:00.0=1010");
+
+  world[sysman].source.live = false;
+  std::fill(world[sysman].states.begin(), world[sysman].states.end(), State::stale);
+  count(5);
+  EXPECT_EQ(energy(), "intel_kernel:0000:4d:00.0=1060") << "with what was used while nobody was believed";
+  EXPECT_EQ(world.shown(MetricId::fan_speed), Strings{"intel_kernel:0000:4d:00.0=1200"}) << "nothing else is shifted";
+  count(1);
+  EXPECT_EQ(energy(), "intel_kernel:0000:4d:00.0=1070");
+
+  // It counts anew when it is back, and is believed after ten intervals.
+  world[sysman].source.live = true;
+  world[sysman].values[ours] = 0;
+  std::fill(world[sysman].states.begin(), world[sysman].states.end(), State::ok);
+  for (int i = 0; i < 13; ++i) count(1);
+  EXPECT_EQ(energy(), "level_zero:0000:4d:00.0=1200");
+
+  // A change of catalogs forgets none of it.
+  world.series(sysman, MetricId::voltage, a, 1);
+  count(1);
+  EXPECT_EQ(energy(), "level_zero:0000:4d:00.0=1210");
+  world.series(kernel, MetricId::voltage, b, 1);
+  count(1);
+  EXPECT_EQ(energy(), "level_zero:0000:4d:00.0=1220");
+
+  // The device's own reset stays one.
+  world[sysman].values[ours] = 0;
+  count(1);
+  EXPECT_EQ(energy(), "level_zero:0000:4d:00.0=" + std::to_string(1220 + 10 - 140 - 10));
+}
+
+// The other had counted more: what is shown would jump, and a rate with it.
+TEST(Arbiter, ACounterDoesNotJumpToWhatTheOtherHadCounted) {
+  World world;
+  const size_t sysman = world.add("level_zero");
+  const size_t kernel = world.add("intel_kernel");
+  const auto theirs = static_cast<size_t>(
+      world.series(kernel, MetricId::energy, world.device(kernel, gpu("0000:4d:00.0", "0000:4d:00.0")), 500));
+  world.publish();
+  // It comes and is believed at once, being the earlier source; and it refuses the first reading.
+  const auto ours = static_cast<size_t>(
+      world.series(sysman, MetricId::energy, world.device(sysman, gpu("0000:4d:00.0", "0000:4d:00.0")), 90000));
+  world[sysman].states[ours] = State::not_ready;
+  world.publish();
+  EXPECT_EQ(world.shown(MetricId::energy), Strings{"intel_kernel:0000:4d:00.0=500"});
+  world[sysman].states[ours] = State::ok;
+  world[kernel].values[theirs] += 10;
+  world[sysman].values[ours] += 10;
+  world.publish();
+  world.publish();
+  EXPECT_EQ(world.shown(MetricId::energy), Strings{"level_zero:0000:4d:00.0=510"});
+}
+
 TEST(Arbiter, WhoIsBelievedStaysSoWhenACatalogChanges) {
   World world;
   const size_t sysman = world.add("level_zero");
