@@ -79,6 +79,8 @@ class AmdParser {
     d.pcie_width_max = read_whole(reader, "pci.width", 32);
     d.pcie_width = read_whole(reader, "pci.width_current", 32, d.pcie_width_max);
     d.pcie_replays = reader.wave("pcie.replays", 0, kCountMost);
+    d.pcie_naks_sent = reader.wave("pcie.naks_sent", 0, kCountMost);
+    d.pcie_naks_received = reader.wave("pcie.naks_received", 0, kCountMost);
     d.pcie_bandwidth = read_wave(reader, "pcie.bandwidth", 0, kRateMost);
     d.xgmi_links = read_whole(reader, "xgmi.links", kAmdXgmiMost);
     for (const unsigned link : reader.numbers("xgmi.down", kAmdXgmiMost)) d.xgmi_down |= 1u << (link & 31);
@@ -118,6 +120,7 @@ class AmdParser {
         static_cast<uint64_t>(reader.number("memory.visible_mib", 0, kMemoryMost).value_or(total) * kMiB);
     d.gtt_total = static_cast<uint64_t>(reader.number("memory.gtt_mib", 0, kMemoryMost).value_or(total) * kMiB);
     d.memory_vendor = reader.text("memory.vendor", 31).value_or("");
+    d.memory_bandwidth = reader.number("memory.bandwidth", 0, kRateMost).value_or(0);
     d.memory_base = read_wave(reader, "memory.base_mib", 0, total, kMiB);
     d.memory_used = reader.wave("memory.used_mib", 0, total, kMiB);
     d.gtt_used = read_wave(reader, "memory.gtt_used_mib", 0, kMemoryMost, kMiB);

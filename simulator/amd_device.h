@@ -64,7 +64,7 @@ struct AmdDevice {
   unsigned pci_device_id = 0, pci_subsystem_id = 0, pci_revision = 0;
   int numa_node = -1;
   unsigned pcie_gen_max = 0, pcie_gen = 0, pcie_width_max = 0, pcie_width = 0;
-  std::optional<Wave> pcie_replays;
+  std::optional<Wave> pcie_replays, pcie_naks_sent, pcie_naks_received;
   bool display = false;
   bool integrated = false;    // an APU
   unsigned gfx_version = 0;   // KFD's gfx_target_version: 90402, 110000
@@ -73,6 +73,7 @@ struct AmdDevice {
 
   std::string metrics;  // revision of gpu_metrics, "1.3"; empty: the file answers EOPNOTSUPP
 
+  double memory_bandwidth = 0;  // bytes/s; 0: not told
   uint64_t memory_total = 0, memory_visible = 0, gtt_total = 0;
   std::string memory_vendor;
   Wave memory_base;                 // used by nobody's process

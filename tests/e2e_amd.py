@@ -32,8 +32,11 @@ class Amd(unittest.TestCase):
         self.assertEqual(sorted({labels["gpu"] for labels in parts}), [f"0:{part}" for part in range(8)])
         # A sum over whole devices counts memory once.
         limits = [labels for name, labels, _ in page.samples if name == "hw_gpu_memory_limit_bytes"]
-        self.assertEqual([labels["hw_type"] for labels in limits], ["gpu"])
-        self.assertEqual(page.value("hw_gpu_memory_limit_bytes", hw_vendor="amd"), 196592 * 1048576)
+        self.assertEqual([labels["hw_type"] for labels in limits if labels["hw_type"] != "gpu_partition"], ["gpu"])
+        self.assertEqual(page.values("hw_gpu_memory_limit_bytes", hw_type="gpu"), [196592 * 1048576])
+        # Each partition has its share.
+        self.assertEqual(page.values("hw_gpu_memory_limit_bytes", hw_type="gpu_partition"), [24574 * 1048576] * 8)
+        self.assertEqual(page.values("hw_status", hw_type="gpu_partition", hw_state="ok"), [1] * 8)
         self.assertEqual(len(os.listdir(self.temporary)), 1)
         self.assertEqual(agent.end(), 0)
         self.assertEqual(os.listdir(self.temporary), [])

@@ -126,13 +126,14 @@ struct Multi {
   size_t residency;                // 1.6 on: accumulation_counter, then the residencies
   size_t links;                    // 1.7 on: xgmi_link_status
   size_t partitions, part, jpegs;  // 1.6 on: xcp_stats, size of one, how many JPEG engines it has room for
+  size_t held;                     // 1.8: in one of those, the counts of held clocks
 };
 constexpr Multi kMulti[] = {
-    {288, 24, 48, 56, 88, 104, 232, 240, 40, 0, 0, 0, 0, 0},
-    {360, 88, 112, 120, 152, 176, 304, 312, 104, 0, 0, 0, 0, 0},
-    {1664, 16, 60, 68, 104, 128, 256, 264, 0, 32, 0, 312, 168, 32},
-    {2208, 24, 68, 76, 112, 136, 288, 296, 0, 40, 264, 344, 232, 32},
-    {3872, 24, 68, 76, 112, 136, 288, 296, 0, 40, 264, 344, 440, 40},
+    {288, 24, 48, 56, 88, 104, 232, 240, 40, 0, 0, 0, 0, 0, 0},
+    {360, 88, 112, 120, 152, 176, 304, 312, 104, 0, 0, 0, 0, 0, 0},
+    {1664, 16, 60, 68, 104, 128, 256, 264, 0, 32, 0, 312, 168, 32, 0},
+    {2208, 24, 68, 76, 112, 136, 288, 296, 0, 40, 264, 344, 232, 32, 0},
+    {3872, 24, 68, 76, 112, 136, 288, 296, 0, 40, 264, 344, 440, 40, 184},
 };
 
 // Revisions 1.4 to 1.8: several dies, in one or more partitions.
@@ -168,6 +169,9 @@ std::string multi_die(const Now& now, unsigned revision) {
   b.u32(at.activity + 4, now.memory_acc());
   b.u64(at.replay - 16, d.pcie_bandwidth.value(now.t) * 8e-6);
   if (d.pcie_replays) b.u64(at.replay, d.pcie_replays->value(now.t));
+  if (revision >= 5 && d.pcie_naks_sent) b.u32(at.replay + 16, d.pcie_naks_sent->value(now.t));
+  if (revision >= 5 && d.pcie_naks_received) b.u32(at.replay + 20, d.pcie_naks_received->value(now.t));
+  if (revision >= 7 && d.memory_bandwidth > 0) b.u64(16, d.memory_bandwidth * 1e-9);
   if (d.xgmi_links > 0) {
     b.u16(at.pcie + 4, d.xgmi_width);
     b.u16(at.pcie + 6, d.xgmi_speed);
@@ -196,6 +200,9 @@ std::string multi_die(const Now& now, unsigned revision) {
     for (size_t die = 0; die < dies; ++die) {
       b.u32(stats + 4 * die, activity);
       b.u64(stats + 40 + 2 * at.jpegs + 8 * die, now.busy_acc());
+      if (at.held == 0) continue;
+      b.u64(stats + at.held + 8 * die, now.residency(AmdReason::power));
+      b.u64(stats + at.held + 64 + 8 * die, now.residency(AmdReason::thermal));
     }
     if (d.jpeg) b.u16(stats + 32, d.jpeg->value(now.t));
     if (d.vcn) b.u16(stats + 32 + 2 * at.jpegs, d.vcn->value(now.t));
@@ -224,6 +231,7 @@ std::string attributes(const Now& now) {
   add(3, kU16, {d.power.value(now.t)});
   add(4, kU16, {d.gpu.value(now.t)});
   add(5, kU16, {d.memory.value(now.t)});
+  if (d.memory_bandwidth > 0) add(6, kU64, {d.memory_bandwidth * 1e-9});
   if (d.energy_base) add(7, kU64, {now.energy()});
   add(8, kU64, {now.nanoseconds()});
   add(9, kU32, {now.cycles()});
@@ -234,11 +242,20 @@ std::string attributes(const Now& now) {
   add(14, kU32, {0});
   add(16, kU16, {static_cast<double>(d.pcie_width)});
   add(17, kU16, {now.tenths_of_gts()});
+  if (d.pcie_replays) add(25, kU64, {d.pcie_replays->value(now.t)});
+  if (d.pcie_naks_sent) add(27, kU32, {d.pcie_naks_sent->value(now.t)});
+  if (d.pcie_naks_received) add(28, kU32, {d.pcie_naks_received->value(now.t)});
   add(32, kU64, {now.t * 1e8});
   add(33, kU16, std::vector<double>(std::min<size_t>(d.compute_dies, 8), d.clock_at(d.graphics, now.t)));
   add(34, kU16, {d.clock_at(d.soc, now.t)});
   add(37, kU16, {d.clock_at(d.memory_clock, now.t)});
   add(38, kU16, {static_cast<double>(d.partitions)});
+  const unsigned dies = std::min(d.compute_dies, 8u);
+  std::vector<double> busy;
+  for (unsigned die = 0; die < dies; ++die) busy.push_back(d.partition_activity(die * d.partitions / dies, now.t));
+  add(40, kU32, busy);
+  add(44, kU64, std::vector<double>(dies, now.residency(AmdReason::power)));
+  add(45, kU64, std::vector<double>(dies, now.residency(AmdReason::thermal)));
   Blob header(8, 1, 9);
   header.put(0, static_cast<double>(8 + body.size()), 2);
   header.put(4, count, 4);

@@ -196,6 +196,8 @@ class AmdTree {
         return Bytes(out);
       });
     }
+    // Whoever reads it makes the driver forget what it counted.
+    if (device_.xgmi_links > 0) text("xgmi_error", "0");
     text("current_compute_partition", device_.compute_partition);
     text("current_memory_partition", device_.memory_mode);
   }
@@ -221,6 +223,13 @@ class AmdTree {
           d.compute_dies / d.partitions, static_cast<unsigned long long>(d.unique_id));
       file(
           at + "/properties", [properties](const AmdDevice&, const Moment&) { return Bytes(properties); }, false);
+      // Local memory that the host reaches, and what it does not.
+      const uint64_t memory = d.memory_total / d.partitions;
+      const bool reached = d.memory_visible == d.memory_total;
+      const std::string bank = format("heap_type %d\nsize_in_bytes %llu\nflags 0\nwidth 8192\nmem_clk_max %.0f\n",
+                                      reached ? 1 : 2, static_cast<unsigned long long>(memory), d.memory_clock.maximum);
+      file(
+          at + "/mem_banks/0/properties", [bank](const AmdDevice&, const Moment&) { return Bytes(bank); }, false);
     }
   }
 
@@ -301,7 +310,14 @@ void add_amd(KernelTree& tree, const Scenario& scenario) {
     tree.file(path, std::nullopt, [text](const Moment&) { return Bytes(text); });
   };
   fixed("sys/class/kfd/kfd/topology/nodes/0/gpu_id", "0\n");
+  fixed("sys/class/kfd/kfd/topology/nodes/0/mem_banks/0/properties", "heap_type 0\nsize_in_bytes 270000000000\n");
   fixed("sys/class/kfd/kfd/topology/nodes/0/properties", "cpu_cores_count 96\nsimd_count 0\n");
+  // Counts the changes of the nodes: here, how many there are.
+  tree.file("sys/class/kfd/kfd/topology/generation_id", std::nullopt, [](const Moment& at) {
+    unsigned nodes = 0;
+    for (const AmdDevice& device : at.scenario.amd) nodes += device.partitions;
+    return Bytes(format("%u\n", nodes));
+  });
   tree.directory("sys/class/kfd/kfd/proc");
   std::vector<std::string> nodes;
   for (unsigned i = 0; i < scenario.amd.size(); ++i) AmdTree(tree, scenario, i).add(nodes);

@@ -193,7 +193,16 @@ class Builder {
            !info_of(*seen.device, AttributeId::partition_profile).empty();
   }
 
+  // What AMD's partitions tell less of than their board does: the size of their memory without its use, and two of the
+  // reasons for which clocks are held down.
+  static bool is_the_boards(const Seen& seen, MetricId metric) {
+    return seen.parent != nullptr && seen.device->vendor == "amd" &&
+           (metric == MetricId::gpu_memory_limit || metric == MetricId::throttle_active ||
+            metric == MetricId::throttle_time);
+  }
+
   std::optional<DcgmReading> read(const Seen& seen) const {
+    if (is_the_boards(seen, field_->metric)) return {};
     DcgmReading reading;
     const double scale = field_->scale != 0 ? field_->scale : info(field_->metric).dcgm_scale;
     std::optional<size_t> best;

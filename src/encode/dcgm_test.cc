@@ -328,6 +328,30 @@ TEST(Dcgm, InstancesStandForTheirBoard) {
   EXPECT_EQ(active[0].label("GPU_I_ID"), "7");
 }
 
+// An AMD partition knows the size of its memory and not its use: both stay the board's, or their quotient had no sense.
+TEST(Dcgm, ABoardSpeaksWhereItsPartitionsTellLess) {
+  SnapshotMaker make;
+  make.source("amdgpu");
+  const int board = make.device({.id = "amd-1", .index = "0", .vendor = "amd", .model = "Instinct MI300X"});
+  const int part = make.device({.type = DeviceType::gpu_partition,
+                                .id = "amd-1/partition0",
+                                .index = "0:0",
+                                .vendor = "amd",
+                                .parent = board,
+                                .info = {{partition_profile, "CPX/NPS4"}}});
+  make.add(gpu_memory_usage, board, {}, 1048576.0).add(gpu_memory_limit, board, {}, 8 * 1048576.0);
+  make.add(gpu_memory_limit, part, {}, 1048576.0).add(gpu_utilization, part, {{gpu_task, "general"}}, 0.5);
+  make.add(gpu_utilization, board, {{gpu_task, "general"}}, 0.1);
+  const Snapshot snapshot = make.take();
+  const std::vector<Sample> total = samples_of(snapshot, "DCGM_FI_DEV_FB_TOTAL");
+  ASSERT_EQ(total.size(), 1u);
+  EXPECT_EQ(total[0].value, 8);
+  EXPECT_EQ(total[0].label("GPU_I_ID"), "");
+  const std::vector<Sample> busy = samples_of(snapshot, "DCGM_FI_DEV_GPU_UTIL");
+  ASSERT_EQ(busy.size(), 1u);
+  EXPECT_EQ(busy[0].label("GPU_I_ID"), "0");
+}
+
 TEST(Dcgm, ABoardStandsForItsTiles) {
   SnapshotMaker make;
   make.source("level_zero");

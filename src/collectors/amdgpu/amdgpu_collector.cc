@@ -25,12 +25,14 @@ class AmdgpuCollector final : public Collector {
   explicit AmdgpuCollector(CollectorContext context)
       : context_(std::move(context)),
         host_(std::make_unique<Host>(context_.calls, context_.clock, context_.option("sysfs", "/sys"),
-                                     context_.option("procfs", "/proc"), context_.option("devfs", "/dev"))) {}
+                                     context_.option("procfs", "/proc"), context_.option("devfs", "/dev"))),
+        kfd_generation_call_(context_.calls.add("kfd/topology/generation_id")) {}
 
   Result<Catalog> discover() override;
   PollResult poll(const PollRequest& request, Frame& frame, std::vector<Event>& events) override;
   void release() override {
     folder_.reset();
+    kfd_generation_.close();
     gpus_.clear();
     enumerate_due_ = true;
   }
@@ -45,12 +47,16 @@ class AmdgpuCollector final : public Collector {
   Bus list() const;
   Status enumerate();
   void look_at_processes();
+  bool partitioned_anew();
 
   CollectorContext context_;
   std::unique_ptr<Host> host_;
   std::vector<std::unique_ptr<Gpu>> gpus_;
   std::unique_ptr<DIR, CloseFolder> folder_;  // of the bus
   uint64_t fingerprint_ = 0;
+  SysFile kfd_generation_;
+  CallId kfd_generation_call_;
+  std::optional<double> generation_;  // of KFD's nodes
   bool enumerate_due_ = true;
   bool first_poll_ = true;
   uint64_t places_ = 0;
@@ -89,6 +95,10 @@ Status AmdgpuCollector::enumerate() {
   }
   const Result<std::string> version = read_file(host_->sysfs + "/module/amdgpu/version", 256);
   host_->driver_version = version ? printable(trim(*version), 64) : std::string();
+  kfd_generation_.close();
+  (void)kfd_generation_.open(kfd_generation_file(host_->sysfs));
+  generation_.reset();
+  (void)partitioned_anew();
   host_->kfd_nodes.clear();
   for (KfdNode& node : read_kfd_nodes(host_->sysfs)) {
     host_->kfd_nodes.push_back(node.gpu_id);
@@ -111,6 +121,20 @@ Status AmdgpuCollector::enumerate() {
   enumerate_due_ = false;
   places_ = context_.calls.places();
   return {};
+}
+
+// Whether KFD has other nodes than when it was asked last. A board that is cut anew has other partitions and keeps its
+// place on the bus.
+bool AmdgpuCollector::partitioned_anew() {
+  if (!kfd_generation_.valid()) return false;
+  char buffer[64];
+  std::string_view text;
+  const int error = context_.calls.measure(kfd_generation_call_, [&] { return kfd_generation_.read(buffer, text); });
+  const std::optional<double> now = error == 0 ? parse_number(text) : std::nullopt;
+  if (!now) return false;
+  const bool other = generation_ && *generation_ != *now;
+  generation_ = now;
+  return other;
 }
 
 void AmdgpuCollector::look_at_processes() {
@@ -176,6 +200,7 @@ PollResult AmdgpuCollector::poll(const PollRequest& request, Frame& frame, std::
     for (const auto& gpu : gpus_)
       if (gpu->answers_again()) enumerate_due_ = true;
   }
+  if (!first_poll_ && due.is_due(Tier::slow) && partitioned_anew()) enumerate_due_ = true;
   first_poll_ = false;
   return rediscover || enumerate_due_ ? PollResult::rediscover : PollResult::ok;
 }

@@ -145,6 +145,7 @@ class Gpu {
       int memory, occupancy;  // slots; -1: none
     };
     std::vector<Shown> shown;
+    int status = -1, memory = -1;  // slots: the first state of hw.status; the size of its memory
   };
 
   // ---- discovery (amdgpu_probe.cc) ----
@@ -170,6 +171,8 @@ class Gpu {
   void probe_errors();
   void probe_links();
   void probe_partitions();
+  void probe_part(size_t part, size_t count);
+  void probe_held(size_t part, Gauge gauge, size_t first, size_t count, const char* reason);
 
   // ---- polling (amdgpu_poll.cc) ----
   Row read(Item& item);
@@ -233,7 +236,7 @@ class Gpu {
     int slot = -1;
   };
   std::array<Margin, 3> margins_;
-  int free_slot_ = -1, share_slot_ = -1, asleep_slot_ = -1, status_slot_ = -1, info_slot_ = -1;
+  int free_slot_ = -1, share_slot_ = -1, asleep_slot_ = -1, info_slot_ = -1;
 
   // Throttling: by the bits that mean the same everywhere, by residencies, or by one word that says only that it does.
   enum class Throttling : uint8_t { none, bits, residencies, word };
@@ -247,6 +250,18 @@ class Gpu {
     std::array<double, 5> residencies{};
   };
   std::optional<Counts> counts_;
+  // Clocks of a partition's dies that were held below what the host allows, for one reason.
+  struct Held {
+    size_t part = 0;
+    Gauge gauge = Gauge::time;
+    size_t first = 0, count = 0;  // its dies
+    int active = -1, time = -1;   // slots
+    double seconds = 0;
+    bool on = false;
+    std::array<std::optional<double>, kDiesMost> last{};
+    std::optional<double> grown(const GpuMetrics& metrics);  // since the last call; of the die that was held longest
+  };
+  std::vector<Held> held_;
   int energy_slot_ = -1;
   double joules_ = 0;
   std::optional<double> energy_raw_;

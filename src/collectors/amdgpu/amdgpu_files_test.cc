@@ -10,6 +10,7 @@
 
 #include "base/instrumented.h"
 #include "collectors/amdgpu/amdgpu_collector.h"
+#include "collectors/amdgpu/amdgpu_kfd.h"
 #ifndef ACCELMON_ADDRESS_SANITIZER
 #include "base/counted_new_for_test.h"
 #endif
@@ -136,6 +137,52 @@ TEST_F(StillTree, AFileThatIsMissingIsAnAbsenceWithItsReason) {
   }
   EXPECT_TRUE(throttle);
   EXPECT_TRUE(errors);
+}
+
+// Banks of another kind, without a size or without end are no memory of the partition.
+TEST_F(StillTree, MemoryOfANode) {
+  const fs::path node = root_ / "sys/class/kfd/kfd/topology/nodes/1";
+  const auto put = [&](const fs::path& path, const std::string& text) {
+    fs::create_directories((node / path).parent_path());
+    std::ofstream(node / path) << text;
+  };
+  put("gpu_id", "4711\n");
+  put("properties", "location_id 1280\nsimd_count 1216\nsimd_per_cu 4\n");
+  const auto memory = [&] {
+    const std::vector<KfdNode> nodes = read_kfd_nodes(root_ / "sys");
+    EXPECT_EQ(nodes.size(), 1u);
+    return nodes.at(0).memory;
+  };
+  EXPECT_FALSE(memory());
+  put("mem_banks/0/properties", "heap_type 1\nsize_in_bytes 25767706624\nflags 0\nwidth 8192\nmem_clk_max 1300\n");
+  EXPECT_EQ(memory(), 25767706624.0);
+  put("mem_banks/1/properties", "heap_type 2\nsize_in_bytes 1000\n");
+  EXPECT_EQ(memory(), 25767707624.0);
+  for (const char* other : {"heap_type 0\nsize_in_bytes 7\n", "heap_type 4\nsize_in_bytes 7\n", "size_in_bytes 7\n",
+                            "heap_type 1\nsize_in_bytes -1\n", "heap_type 1\n", "\xff\n"}) {
+    put("mem_banks/2/properties", other);
+    EXPECT_EQ(memory(), 25767707624.0) << other;
+  }
+  put("mem_banks/0/properties", "");
+  put("mem_banks/1/properties", "heap_type 2\nsize_in_bytes 0\n");
+  EXPECT_FALSE(memory()) << "no zero where nothing is known";
+}
+
+TEST_F(StillTree, APartitionWithoutANodeHasNoSize) {
+  lay_out("mi300x-cpx");
+  for (int node = 1; node <= 8; ++node)
+    fs::remove_all(root_ / ("sys/class/kfd/kfd/topology/nodes/" + std::to_string(node) + "/mem_banks"));
+  auto collector = make_amdgpu_collector(context());
+  Result<Catalog> found = collector->discover();
+  ASSERT_TRUE(found) << found.error().message();
+  ASSERT_EQ(found->devices.size(), 9u);
+  EXPECT_EQ(find_series(*found, MetricId::gpu_memory_limit, 1), -1);
+  EXPECT_TRUE(std::any_of(found->absences.begin(), found->absences.end(), [](const Absence& absence) {
+    return absence.device == 1 && absence.metric == MetricId::gpu_memory_limit;
+  }));
+  fs::remove_all(root_ / "sys/class/kfd");
+  found = collector->discover();
+  ASSERT_TRUE(found);
 }
 
 TEST_F(StillTree, APollAllocatesNothing) {

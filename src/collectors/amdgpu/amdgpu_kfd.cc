@@ -20,6 +20,8 @@ struct CloseFolder {
 };
 using Folder = std::unique_ptr<DIR, CloseFolder>;
 
+constexpr size_t kBanksMost = 16;
+
 // The numbers among the names in a folder, sorted.
 int list_numbers(const std::string& path, size_t most, std::vector<uint32_t>& out) {
   out.clear();
@@ -47,7 +49,26 @@ std::optional<double> read_below(int folder, const char* name) {
   return number && *number >= 0 ? number : std::nullopt;
 }
 
+// Memory of a node: its banks of the kinds 1 and 2, that are local memory which the host can and cannot reach.
+std::optional<double> memory_of(const std::string& node) {
+  std::vector<uint32_t> banks;
+  if (list_numbers(node + "/mem_banks", kBanksMost, banks) != 0) return std::nullopt;
+  std::optional<double> sum;
+  for (const uint32_t bank : banks) {
+    const Result<std::string> properties = read_file(node + "/mem_banks/" + std::to_string(bank) + "/properties", 4096);
+    if (!properties) continue;
+    const auto kind = find_property(*properties, "heap_type");
+    const auto size = find_property(*properties, "size_in_bytes");
+    if ((kind == 1 || kind == 2) && size && *size > 0) sum = sum.value_or(0) + static_cast<double>(*size);
+  }
+  return sum;
+}
+
 }  // namespace
+
+std::string kfd_generation_file(const std::string& sysfs) {
+  return sysfs + "/class/kfd/kfd/topology/generation_id";
+}
 
 std::vector<KfdNode> read_kfd_nodes(const std::string& sysfs) {
   std::vector<KfdNode> nodes;
@@ -75,6 +96,7 @@ std::vector<KfdNode> read_kfd_nodes(const std::string& sysfs) {
     if (per_unit > 0) node.compute_units = static_cast<unsigned>(std::min<uint64_t>(simds / per_unit, 1u << 20));
     node.gfx_version = static_cast<unsigned>(
         std::min<uint64_t>(find_property(*properties, "gfx_target_version").value_or(0), 9999999));
+    node.memory = memory_of(at);
     nodes.push_back(std::move(node));
   }
   return nodes;

@@ -18,11 +18,15 @@ inline constexpr size_t kKfdProcessesMost = 4096;
 
 struct KfdNode {
   uint32_t gpu_id = 0;
-  std::string address;         // of the PCI function, function 0: "0000:c1:00.0"
-  unsigned location = 0;       // KFD's own: the partitions of a GPU differ in it
-  unsigned compute_units = 0;  // 0: unknown
-  unsigned gfx_version = 0;    // 90402 is gfx942
+  std::string address;           // of the PCI function, function 0: "0000:c1:00.0"
+  unsigned location = 0;         // KFD's own: the partitions of a GPU differ in it
+  unsigned compute_units = 0;    // 0: unknown
+  unsigned gfx_version = 0;      // 90402 is gfx942
+  std::optional<double> memory;  // bytes of the device's own that it may allocate: a partition's share of the board's
 };
+
+// The file that counts KFD's changes of its nodes: a board that is partitioned anew gets others.
+std::string kfd_generation_file(const std::string& sysfs);
 
 // In the order of KFD's numbers. Empty where there is no KFD.
 std::vector<KfdNode> read_kfd_nodes(const std::string& sysfs);

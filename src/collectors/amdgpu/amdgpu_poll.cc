@@ -208,6 +208,7 @@ void Gpu::follow_residencies() {
   for (size_t i = 0; i < now.residencies.size(); ++i) now.residencies[i] = metrics_.get(kResidencies[i]).value_or(0);
   if (!counts_) {
     counts_ = now;
+    for (Held& held : held_) (void)held.grown(metrics_);
     return;
   }
   const std::optional<double> passed = advance32(counts_->cycles, now.cycles);
@@ -218,6 +219,11 @@ void Gpu::follow_residencies() {
     for (size_t i = 0; i < 5; ++i) {
       const std::optional<double> grown = advance32(counts_->residencies[i], now.residencies[i]);
       shares[i] = grown ? std::min(*grown / *passed, 1.0) : 0;
+    }
+    for (Held& held : held_) {
+      const double share = std::min(held.grown(metrics_).value_or(0) / *passed, 1.0);
+      held.seconds += share * seconds;
+      held.on = share > 0;
     }
     const double thermal = std::max({shares[2], shares[3], shares[4]});
     const double by_reason[kReasons] = {shares[1], 0, thermal, shares[0], 0, 0};
@@ -254,11 +260,24 @@ void Gpu::publish_throttling(Frame& frame) {
     publish(frame, Output{active_slots_[i]}, value(active_[i] ? 1 : 0), state);
     if (time_slots_[i] >= 0) publish(frame, Output{time_slots_[i]}, value(throttled_[i]), state);
   }
+  for (const Held& held : held_) {
+    const auto active = static_cast<size_t>(at(held.active, held.part));
+    const auto time = static_cast<size_t>(at(held.time, held.part));
+    if (known) {
+      frame.set(active, held.on ? 1 : 0);
+      frame.set(time, held.seconds);
+    } else {
+      frame.absent(active, state);
+      frame.absent(time, state);
+    }
+  }
 }
 
 void Gpu::publish_derived(Frame& frame, const PollRequest& due) {
   if (!due.is_due(Tier::fast)) return;
   const bool memory = known(Input::memory_total) && known(Input::memory_used) && input(Input::memory_total) > 0;
+  for (const Part& part : parts_)
+    if (part.memory >= 0) frame.set(static_cast<size_t>(part.base + part.memory), *part.nodes[0].memory);
   const double total = input(Input::memory_total), used = input(Input::memory_used);
   // A used size beyond the total is for the gate to refuse; what follows from it is not made up.
   const State state = memory ? State::implausible : State::not_ready;
@@ -284,8 +303,10 @@ void Gpu::publish_status(Frame& frame) {
   const bool hot = throttling_ != Throttling::word && active_[3];
   if ((known(Input::pages_pending) && input(Input::pages_pending) > 0) || hot) condition = HwState::degraded;
   if (lost_ || (known(Input::pages_failed) && input(Input::pages_failed) > 0)) condition = HwState::failed;
-  for (size_t i = 0; i < kHwStateCount; ++i)
-    frame.set(static_cast<size_t>(at(status_slot_)) + i, static_cast<HwState>(i) == condition ? 1 : 0);
+  // A part is as sound as the board that it is of: nothing of this is told for each.
+  for (const Part& part : parts_)
+    for (size_t i = 0; i < kHwStateCount; ++i)
+      frame.set(static_cast<size_t>(part.base + part.status) + i, static_cast<HwState>(i) == condition ? 1 : 0);
 }
 
 Gpu::Outcome Gpu::poll(const PollRequest& request, Frame& frame, std::vector<Event>& events) {
@@ -452,6 +473,8 @@ void Gpu::explain_frozen(CatalogBuilder& builder, int device, size_t part) const
     for (const Pick& pick : picks)
       if (static_cast<size_t>(pick.output.slot >> kPartShift) == part)
         tell(parts_[part].series[static_cast<size_t>(pick.output.slot & kSlotMask)].metric);
+  for (const Held& held : held_)
+    if (held.part == part) tell(MetricId::throttle_active);
   if (part != 0) return;
   if (energy_slot_ >= 0) tell(MetricId::energy);
   if (throttling_ != Throttling::none) tell(MetricId::throttle_active);
@@ -459,6 +482,10 @@ void Gpu::explain_frozen(CatalogBuilder& builder, int device, size_t part) const
 
 void Gpu::inherit(const Gpu& earlier) {
   throttled_ = earlier.throttled_;
+  for (Held& held : held_)
+    for (const Held& before : earlier.held_)
+      if (before.part == held.part && before.gauge == held.gauge && before.first == held.first)
+        held.seconds = before.seconds;
   joules_ = earlier.joules_;
   told_lost_ = earlier.told_lost_ && lost_;
   stamps_ = earlier.stamps_;

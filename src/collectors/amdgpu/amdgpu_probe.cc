@@ -13,8 +13,6 @@
 namespace accelmon::amdgpu {
 namespace {
 
-constexpr const char* kWhole = "is measured for the whole GPU: see the parent device";
-
 // Blocks that may have a RAS file: <block>_err_count.
 constexpr const char* kRasBlocks[] = {"umc",       "sdma", "gfx",  "mmhub", "athub", "pcie_bif", "hdp",
                                       "xgmi_wafl", "df",   "smn",  "sem",   "mp0",   "mp1",      "fuse",
@@ -61,7 +59,7 @@ Gpu::Gpu(Host& host, Found found, std::string index) : host_(host), found_(std::
   info_slot_ = add(MetricId::device_info, Tier::rare);
   for (const char* status : kHwStates) {
     const int slot = add(MetricId::hw_status, Tier::fast, {{AttributeId::hw_state, status}});
-    if (status_slot_ < 0) status_slot_ = slot;
+    if (parts_[0].status < 0) parts_[0].status = slot;
   }
   asleep_slot_ = add(MetricId::gpu_asleep, Tier::fast);
 }
@@ -273,6 +271,8 @@ void Gpu::probe_memory() {
   }
   offer("mem_info_vis_vram_total", Parse::number, 1, Tier::rare, {{MetricId::gpu_bar_limit}});
   offer("mem_info_vis_vram_used", Parse::number, 1, Tier::slow, {{MetricId::gpu_bar_usage}});
+  if (metrics_.get(Gauge::bandwidth_limit).value_or(0) > 0)
+    pick(Gauge::bandwidth_limit, 0, 1, Join::mean, Tier::rare, {MetricId::gpu_memory_bandwidth_limit});
   offer("mem_info_gtt_used", Parse::number, 1, Tier::slow, {{MetricId::gpu_gtt_usage}});
 }
 
@@ -460,6 +460,15 @@ void Gpu::probe_bus() {
   offer("max_link_width", Parse::number, 1, Tier::rare, {wish(MetricId::pcie_width, "maximum")});
   if (!offer("pcie_replay_count", Parse::number, 1, Tier::slow, {{MetricId::pcie_replays}}))
     pick(Gauge::pcie_replays, 0, 1, Join::mean, Tier::slow, {MetricId::pcie_replays});
+  const struct {
+    Gauge gauge;
+    const char* type;
+  } troubles[] = {{Gauge::pcie_recoveries, "recovery"},
+                  {Gauge::pcie_rollovers, "replay_rollover"},
+                  {Gauge::pcie_naks_sent, "nak_sent"},
+                  {Gauge::pcie_naks_received, "nak_received"}};
+  for (const auto& one : troubles)
+    pick(one.gauge, 0, 1, Join::mean, Tier::slow, {MetricId::pcie_errors, {{AttributeId::error_type, one.type}}});
   absent(MetricId::gpu_io, State::unsupported,
          "the driver's measurement of PCIe bytes (pcie_bw) holds up its reader for a second, and is not read");
 }
@@ -494,46 +503,9 @@ void Gpu::probe_links() {
     pick(Gauge::xgmi_up, link, 1, Join::mean, Tier::rare,
          {MetricId::link_up, {{AttributeId::link, std::to_string(link)}, kind}});
   if (!any) absent(MetricId::link_io, State::unsupported, "gpu_metrics shows no XGMI link of this device");
-}
-
-void Gpu::probe_partitions() {
-  const std::string mode = text_of("current_compute_partition");
-  const auto told = static_cast<size_t>(std::clamp(metrics_.get(Gauge::partitions).value_or(1), 1.0, 64.0));
-  const size_t count = found_.nodes.size() > 1 ? found_.nodes.size() : told;
-  if (mode == "SPX" || count <= 1 || count > kPartitionsMost * 8) return;
-  const Device whole = parts_[0].device;
-  parts_.resize(1 + count);
-  for (size_t i = 0; i < count; ++i) {
-    Part& part = parts_[1 + i];
-    part.device.type = DeviceType::gpu_partition;
-    part.device.vendor = "amd";
-    part.device.id = whole.id + "/partition" + std::to_string(i);
-    part.device.index = whole.index + ":" + std::to_string(i);
-    part.device.model = whole.model;
-    for (const Attribute& attribute : whole.info)
-      if (attribute.id == AttributeId::pci_address || attribute.id == AttributeId::partition_profile ||
-          attribute.id == AttributeId::numa_node)
-        part.device.info.push_back(attribute);
-    if (i < found_.nodes.size()) part.nodes = {found_.nodes[i]};
-    add(MetricId::device_info, Tier::rare, {}, 1 + i);
-    const Wish general{MetricId::gpu_utilization, {{AttributeId::gpu_task, "general"}}};
-    const Wish media{MetricId::gpu_engine_utilization, {{AttributeId::engine, "media"}}};
-    bool busy = false;
-    if (i < kPartitionsMost) {
-      busy = pick(Gauge::partition_activity, static_cast<uint16_t>(i * 8), 8, Join::mean, Tier::fast, general, false,
-                  1 + i);
-      pick(Gauge::partition_vcn, static_cast<uint16_t>(i * 4), 4, Join::mean, Tier::fast, media, false, 1 + i);
-      // 1.9 tells of dies, which the partitions share out evenly and in order.
-      const size_t dies = 8 / count;
-      if (!busy && count <= 8 && 8 % count == 0 && metrics_.get(Gauge::activity_die, 7))
-        busy = pick(Gauge::activity_die, static_cast<uint16_t>(i * dies), static_cast<uint16_t>(dies), Join::mean,
-                    Tier::fast, general, false, 1 + i);
-    }
-    if (!busy)
-      absent(MetricId::gpu_utilization, State::unsupported, "gpu_metrics does not tell it for each partition", 1 + i);
-    for (const MetricId metric : {MetricId::temperature, MetricId::power, MetricId::energy, MetricId::gpu_memory_usage})
-      absent(metric, State::unsupported, kWhole, 1 + i);
-  }
+  if (exists("xgmi_error"))
+    absent(MetricId::link_errors, State::unsupported,
+           "the driver forgets an XGMI error as soon as somebody reads of it (xgmi_error): it is left to whoever asks");
 }
 
 }  // namespace accelmon::amdgpu

@@ -4,59 +4,12 @@
 // that UnderTheSimulatedKernel starts; run directly they are skipped.
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <filesystem>
+#include "collectors/amdgpu/amdgpu_simulated.h"
 
-#include "collectors/amdgpu/amdgpu_collector.h"
-#include "collectors/simulated_kernel_for_test.h"
-#include "model/catalog.h"
-
-namespace accelmon {
+namespace accelmon::amdgpu {
 namespace {
 
 namespace fs = std::filesystem;
-
-class AmdgpuSimulated : public for_test::SimulatedKernel {
- protected:
-  AmdgpuSimulated() : SimulatedKernel(&make_amdgpu_collector) {}
-
-  Code discover() {
-    const Result<Catalog> found = CollectorRig::discover();
-    return found ? Code::ok : found.error().code();
-  }
-
-  // Until the collector is content with its catalog.
-  void settle() {
-    for (int i = 0; i < 4; ++i) {
-      ASSERT_EQ(discover(), Code::ok) << error.message();
-      if (poll() == PollResult::ok) return;
-    }
-    FAIL() << "it discovers for ever";
-  }
-
-  int find(MetricId metric, int device, std::vector<Attribute> attributes = {}) const {
-    return find_series(catalog, metric, device, std::move(attributes));
-  }
-  State state(MetricId metric, int device, std::vector<Attribute> attributes = {}) const {
-    const int i = find(metric, device, std::move(attributes));
-    return i < 0 ? State::unsupported : frame.states[static_cast<size_t>(i)];
-  }
-  double value(MetricId metric, int device, std::vector<Attribute> attributes = {}) const {
-    const int i = find(metric, device, std::move(attributes));
-    if (i < 0 || frame.states[static_cast<size_t>(i)] != State::ok) return std::nan("");
-    return frame.values[static_cast<size_t>(i)];
-  }
-  bool is_absent(MetricId metric, int device) const {
-    for (const Absence& absence : catalog.absences)
-      if (absence.metric == metric && absence.device == device && !absence.reason.empty()) return true;
-    return false;
-  }
-  uint64_t calls_of(std::string_view name) const {
-    for (const CallStats& call : calls.calls())
-      if (call.name == name) return call.calls;
-    return 0;
-  }
-};
 
 // Everything constant, so that what is read is known.
 const std::string kRadeon = R"([[amd]]
@@ -321,8 +274,8 @@ gfx_version = 90402
 compute_dies = 8
 compute_units = 304
 pci.addresses = ["0000:05:00.0"]
-memory = { total_mib = 196592, base_mib = 200 }
-utilization = { gpu = 50, memory = 25, vcn = 0 }
+memory = { total_mib = 196592, base_mib = 200, bandwidth = 5.3e12 }
+utilization = { gpu = 50, memory = 25, vcn = 20, jpeg = 30 }
 power = { draw_w = 500, energy_base_j = 1e6, input = true }
 temperature = { junction_c = 70, junction_critical_c = 100 }
 clock.graphics = { max_mhz = 2100 }
@@ -395,34 +348,26 @@ TEST_F(AmdgpuSimulated, AClockThatNeverMovedProvesNothing) {
   EXPECT_EQ(value(MetricId::clock_frequency, 0, {{AttributeId::clock_domain, "graphics"}}), 2.4e9);
 }
 
-TEST_F(AmdgpuSimulated, PartitionsAreDevicesOnOneAddress) {
-  machine(kInstinct);
-  settle();
-  ASSERT_EQ(catalog.devices.size(), 9u);
-  EXPECT_EQ(catalog.devices[0].type, DeviceType::gpu);
-  for (int part = 0; part < 8; ++part) {
-    const Device& device = catalog.devices[static_cast<size_t>(part + 1)];
-    EXPECT_EQ(device.type, DeviceType::gpu_partition);
-    EXPECT_EQ(device.parent, 0);
-    EXPECT_EQ(device.id, "amd-5d2c81a0b9e40010/partition" + std::to_string(part));
-    EXPECT_EQ(device.index, "0:" + std::to_string(part));
-    EXPECT_NE(std::find(device.info.begin(), device.info.end(), Attribute{AttributeId::partition_profile, "CPX/NPS4"}),
-              device.info.end());
-    EXPECT_EQ(find(MetricId::gpu_memory_usage, part + 1), -1);
+TEST_F(AmdgpuSimulated, TroublesOfLinks) {
+  const std::string troubles = "pcie = { replays = 1, naks_sent = 5, naks_received = 7 }\n";
+  const auto errors = [&](const char* type) {
+    return value(MetricId::pcie_errors, 0, {{AttributeId::error_type, type}});
+  };
+  std::string text = kInstinct;
+  text.insert(text.find("memory = {"), troubles);
+  for (const char* revision : {"1.8", "1.9", "1.5"}) {
+    SCOPED_TRACE(revision);
+    std::string one = text;
+    one.replace(one.find("\"1.8\""), 5, "\"" + std::string(revision) + "\"");
+    fs::remove_all(root_ + "/sys");
+    machine(one);
+    settle();
+    EXPECT_EQ(errors("nak_sent"), 5);
+    EXPECT_EQ(errors("nak_received"), 7);
+    // A reader of it would take the count away from others.
+    EXPECT_TRUE(is_absent(MetricId::link_errors, 0));
+    EXPECT_EQ(calls_of("xgmi_error"), 0u);
   }
-  EXPECT_DOUBLE_EQ(value(MetricId::gpu_utilization, 0, {{AttributeId::gpu_task, "general"}}), 0.5);
-  EXPECT_DOUBLE_EQ(value(MetricId::gpu_utilization, 3, {{AttributeId::gpu_task, "general"}}), 0.75);
-  EXPECT_DOUBLE_EQ(value(MetricId::gpu_utilization, 8, {{AttributeId::gpu_task, "general"}}), 0.25);
-  EXPECT_DOUBLE_EQ(value(MetricId::gpu_utilization, 1, {{AttributeId::gpu_task, "general"}}), 0);
-  EXPECT_EQ(value(MetricId::gpu_memory_usage, 0), 3200 * 1048576.0);
-  // A process stands on its partition alone.
-  EXPECT_EQ(value(MetricId::process_memory, 3, {{AttributeId::process_pid, "100"}}), 1000 * 1048576.0);
-  EXPECT_NEAR(value(MetricId::process_occupancy, 3, {{AttributeId::process_pid, "100"}}), 0.75, 0.02);
-  EXPECT_EQ(find(MetricId::process_memory, 0, {{AttributeId::process_pid, "100"}}), -1);
-  EXPECT_EQ(value(MetricId::process_count, 8, {{AttributeId::process_kind, "compute"}}), 1);
-  EXPECT_EQ(value(MetricId::power, 0, {{AttributeId::power_reading, "instant"}}), 500);
-  EXPECT_EQ(value(MetricId::temperature, 0, {{AttributeId::sensor_location, "hotspot"}}), 70);
-  EXPECT_EQ(value(MetricId::temperature_margin, 0, {{AttributeId::sensor_location, "hotspot"}}), 30);
 }
 
 TEST_F(AmdgpuSimulated, CountersGrowWithWhatTheyCount) {
@@ -438,6 +383,10 @@ TEST_F(AmdgpuSimulated, CountersGrowWithWhatTheyCount) {
   };
   EXPECT_GE(energy(), 1e6);
   const double joules = energy(), received = link("receive"), sent = link("transmit");
+  const auto held = [&](const char* reason) {
+    return value(MetricId::throttle_time, 8, {{AttributeId::reason, reason}});
+  };
+  const double part_capped = held("power_cap"), part_hot = held("thermal_software");
   const double capped = throttled("power_cap"), hot = throttled("thermal_software"),
                signal = throttled("thermal_hardware");
   std::this_thread::sleep_for(std::chrono::seconds(1));
@@ -451,6 +400,14 @@ TEST_F(AmdgpuSimulated, CountersGrowWithWhatTheyCount) {
   EXPECT_NEAR((throttled("thermal_software") - hot) / seconds, 0.25, 0.04);
   EXPECT_EQ(throttled("thermal_hardware"), signal);
   EXPECT_EQ(value(MetricId::throttle_active, 0, {{AttributeId::reason, "power_cap"}}), 1);
+  // The last partition's, in the same cycles.
+  EXPECT_NEAR((held("power_cap") - part_capped) / seconds, 1, 0.02);
+  EXPECT_NEAR((held("thermal_software") - part_hot) / seconds, 0.25, 0.04);
+  EXPECT_EQ(value(MetricId::throttle_active, 8, {{AttributeId::reason, "power_cap"}}), 1);
+  // What was held stays counted when it is discovered anew.
+  const double before = held("power_cap");
+  settle();
+  EXPECT_GE(held("power_cap"), before);
 }
 
 TEST_F(AmdgpuSimulated, EveryRevisionIsReadAsItWasWritten) {
@@ -511,10 +468,10 @@ INSTANTIATE_TEST_SUITE_P(Amdgpu, UnderTheSimulatedKernel,
                                          "ClientsOfOtherMakersAreNotRead", "GarbageIsNoReading",
                                          "AFrozenTableIsNoReading", "AClockThatNeverMovedProvesNothing",
                                          "ADeviceThatFallsOffTheBusHasFailed", "ADeviceThatGoesIsGone",
-                                         "ADriverThatIsUnloadedIsAbsent", "PartitionsAreDevicesOnOneAddress",
+                                         "ADriverThatIsUnloadedIsAbsent", "TroublesOfLinks",
                                          "CountersGrowWithWhatTheyCount", "EveryRevisionIsReadAsItWasWritten",
                                          "TheShippedMachines"),
                          [](const testing::TestParamInfo<const char*>& test) { return std::string(test.param); });
 
 }  // namespace
-}  // namespace accelmon
+}  // namespace accelmon::amdgpu

@@ -27,9 +27,11 @@ struct Layout {
   uint8_t format, content;
   uint16_t size;
   std::span<const Row> rows;
-  // Statistics of partitions: where, how large each, and how many JPEG engines it has room for.
+  // Statistics of partitions: where, how large each, how many JPEG engines it has room for, and where in each the
+  // counts of held clocks begin (0: it has none that say why).
   uint16_t parts = 0, part_size = 0;
   uint8_t jpegs = 0;
+  uint16_t held = 0;
 };
 
 using enum Gauge;
@@ -135,15 +137,11 @@ constexpr Row k1_6[] = {ACCELMON_MULTI_DIE_HEAD,
                         {partitions, 306, 2}};
 
 // 1.8 differs from 1.7 in the statistics of its partitions only.
-constexpr Row k1_7[] = {ACCELMON_MULTI_DIE_HEAD,
-                        {energy, 24, 8, 1, kEnergyUnit},
-                        {time, 32, 8, 1, kNano},
-                        ACCELMON_RESIDENCIES(40),
-                        ACCELMON_MULTI_DIE_LINKS(68, 104, 128, 136, 296),
-                        {pcie_naks_sent, 128, 4},
-                        {pcie_naks_received, 132, 4},
-                        {xgmi_up, 264, 2, 8},
-                        {partitions, 338, 2}};
+constexpr Row k1_7[] = {
+    ACCELMON_MULTI_DIE_HEAD,  {bandwidth_limit, 16, 8, 1, kGiga}, {energy, 24, 8, 1, kEnergyUnit},
+    {time, 32, 8, 1, kNano},  ACCELMON_RESIDENCIES(40),           ACCELMON_MULTI_DIE_LINKS(68, 104, 128, 136, 296),
+    {pcie_naks_sent, 128, 4}, {pcie_naks_received, 132, 4},       {xgmi_up, 264, 2, 8},
+    {partitions, 338, 2}};
 
 // APUs count in hundredths of a degree. The scale of activity and power is told for 2.4 only; before, chips differ, and
 // the driver's other files say it better.
@@ -196,7 +194,7 @@ constexpr Layout kLayouts[] = {
     {1, 5, 360, k1_5},
     {1, 6, 1664, k1_6, 312, 168, 32},
     {1, 7, 2208, k1_7, 344, 232, 32},
-    {1, 8, 3872, k1_7, 344, 440, 40},
+    {1, 8, 3872, k1_7, 344, 440, 40, 184},
     {2, 0, 120, k2_0},
     {2, 1, 120, kTo2_1},
     {2, 2, 128, k2_3},
@@ -239,8 +237,13 @@ void store(GpuMetrics& out, Gauge gauge, size_t instance, uint64_t raw, size_t w
 void decode_partitions(std::span<const std::byte> blob, const Layout& layout, GpuMetrics& out) {
   for (size_t part = 0; part < kPartitionsMost; ++part) {
     const size_t at = layout.parts + part * layout.part_size;
-    for (size_t die = 0; die < 8; ++die)
-      store(out, partition_activity, part * 8 + die, little_endian(blob, at + 4 * die, 4), 4, kPercent);
+    for (size_t die = 0; die < kDiesMost; ++die) {
+      store(out, partition_activity, part * kDiesMost + die, little_endian(blob, at + 4 * die, 4), 4, kPercent);
+      if (layout.held == 0) continue;
+      const size_t held = at + layout.held + 8 * die;
+      store(out, partition_held_power, part * kDiesMost + die, little_endian(blob, held, 8), 8, 1);
+      store(out, partition_held_thermal, part * kDiesMost + die, little_endian(blob, held + 8 * kDiesMost, 8), 8, 1);
+    }
     for (size_t engine = 0; engine < layout.jpegs; ++engine)
       store(out, partition_jpeg, part * kJpegMost + engine, little_endian(blob, at + 32 + 2 * engine, 2), 2, kPercent);
     for (size_t engine = 0; engine < 4; ++engine)
@@ -262,6 +265,7 @@ constexpr Attribute kAttributes[] = {{0, temperature_hotspot},
                                      {3, power_instant},
                                      {4, activity_graphics, kPercent},
                                      {5, activity_memory, kPercent},
+                                     {6, bandwidth_limit, kGiga},
                                      {7, energy, kEnergyUnit},
                                      {8, time, kNano},
                                      {9, cycles},
@@ -291,7 +295,9 @@ constexpr Attribute kAttributes[] = {{0, temperature_hotspot},
                                      {38, partitions},
                                      {40, activity_die, kPercent},
                                      {41, activity_jpeg, kPercent},
-                                     {42, activity_vcn, kPercent}};
+                                     {42, activity_vcn, kPercent},
+                                     {44, die_held_power},
+                                     {45, die_held_thermal}};
 
 Code decode_attributes(std::span<const std::byte> blob, GpuMetrics& out) {
   if (blob.size() < 8) return Code::invalid;

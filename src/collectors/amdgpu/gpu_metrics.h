@@ -18,6 +18,7 @@
 namespace accelmon::amdgpu {
 
 inline constexpr size_t kPartitionsMost = 8;
+inline constexpr size_t kDiesMost = 8;
 inline constexpr size_t kJpegMost = 40;
 // Large enough for every fixed revision; 1.9 says its own size in 16 bits.
 inline constexpr size_t kGpuMetricsMost = 65536;
@@ -36,9 +37,10 @@ enum class Gauge : uint8_t {
   activity_graphics,
   activity_memory,
   activity_media,
-  activity_vcn,   // 4
-  activity_jpeg,  // 40
-  activity_die,   // 8, of each compute die (1.9)
+  activity_vcn,     // 4
+  activity_jpeg,    // 40
+  activity_die,     // 8, of each compute die (1.9)
+  bandwidth_limit,  // bytes/s, of device memory
   power_average,
   power_instant,
   energy,           // 1.0: wraps at 32 bits, see energy_modulus()
@@ -77,7 +79,12 @@ enum class Gauge : uint8_t {
   partition_activity,  // 8 partitions of 8 dies each: index partition * 8 + die
   partition_vcn,       // 8 of 4
   partition_jpeg,      // 8 of 40
-  last_ = partition_jpeg,
+  // Counted in cycles, as the residencies: how long the clock of a die was below what the host allows.
+  partition_held_power,    // 8 of 8, by the power cap (1.8)
+  partition_held_thermal,  // 8 of 8, by heat (1.8)
+  die_held_power,          // 8, of each compute die (1.9)
+  die_held_thermal,        // 8
+  last_ = die_held_thermal,
 };
 inline constexpr size_t kGauges = static_cast<size_t>(Gauge::last_) + 1;
 
@@ -90,6 +97,8 @@ constexpr size_t instances(Gauge gauge) {
     case Gauge::clock_decode:
       return 4;
     case Gauge::activity_die:
+    case Gauge::die_held_power:
+    case Gauge::die_held_thermal:
     case Gauge::clock_graphics:
     case Gauge::xgmi_read:
     case Gauge::xgmi_write:
@@ -98,7 +107,9 @@ constexpr size_t instances(Gauge gauge) {
     case Gauge::activity_jpeg:
       return kJpegMost;
     case Gauge::partition_activity:
-      return kPartitionsMost * 8;
+    case Gauge::partition_held_power:
+    case Gauge::partition_held_thermal:
+      return kPartitionsMost * kDiesMost;
     case Gauge::partition_vcn:
       return kPartitionsMost * 4;
     case Gauge::partition_jpeg:

@@ -221,11 +221,12 @@ TEST(GpuMetrics, Revision1_6) {
   check(1, 6, 1664, fields);
 }
 
-void newer(const Column& column, size_t part, size_t jpegs) {
+void newer(const Column& column, size_t part, size_t jpegs, size_t held) {
   std::vector<Field> fields = many_dies(column);
   add_residencies(fields, 40);
   fields.push_back({128, 4, 3, Gauge::pcie_naks_sent, 0, 3});
   fields.push_back({132, 4, 4, Gauge::pcie_naks_received, 0, 4});
+  fields.push_back({16, 8, 5300, Gauge::bandwidth_limit, 0, 5.3e12});
   fields.push_back({264, 2, 1, Gauge::xgmi_up, 0, 1});
   fields.push_back({278, 2, 0, Gauge::xgmi_up, 7, 0});
   fields.push_back({338, 2, 1, Gauge::partitions, 0, 1});
@@ -233,12 +234,18 @@ void newer(const Column& column, size_t part, size_t jpegs) {
   fields.push_back(
       {344 + part * 3 + 32 + 2 * (jpegs - 1), 2, 66, Gauge::partition_jpeg, 3 * kJpegMost + jpegs - 1, 0.66});
   fields.push_back({344 + part * 3 + 32 + 2 * jpegs, 2, 77, Gauge::partition_vcn, 12, 0.77});
+  if (held != 0) {
+    fields.push_back({344 + held, 8, 1000, Gauge::partition_held_power, 0, 1000});
+    fields.push_back({344 + part * 7 + held + 56, 8, 1001, Gauge::partition_held_power, 63, 1001});
+    fields.push_back({344 + held + 64, 8, 1002, Gauge::partition_held_thermal, 0, 1002});
+    fields.push_back({344 + part * 7 + held + 120, 8, 1003, Gauge::partition_held_thermal, 63, 1003});
+  }
   check(1, column.content, column.size, fields);
 }
 
 TEST(GpuMetrics, Revisions1_7And1_8) {
-  newer(kColumns[3], 232, 32);
-  newer(kColumns[4], 440, 40);
+  newer(kColumns[3], 232, 32, 0);
+  newer(kColumns[4], 440, 40, 184);
 }
 
 TEST(GpuMetrics, ApusCountInHundredths) {
@@ -296,7 +303,7 @@ void append(Blob& blob, unsigned id, unsigned type, std::initializer_list<uint64
 }
 
 TEST(GpuMetrics, Revision1_9SaysWhatItHolds) {
-  Blob blob = attributes(8);
+  Blob blob = attributes(11);
   append(blob, 0, 2, {81});
   append(blob, 33, 2, {2100, 0xffff, 2090});
   append(blob, 999, 6, {1, 2, 3});  // of a later driver: passed over
@@ -305,6 +312,9 @@ TEST(GpuMetrics, Revision1_9SaysWhatItHolds) {
   append(blob, 1, 1, {0xf6});  // a signed byte: -10
   append(blob, 9, 4, {0xffffffff});
   append(blob, 32, 6, {200'000'000});
+  append(blob, 6, 6, {5300});
+  append(blob, 44, 6, {1000, ~0ull, 1001});
+  append(blob, 45, 6, {2000});
   GpuMetrics metrics;
   ASSERT_EQ(decode(blob.bytes(), metrics), Code::ok);
   EXPECT_EQ(metrics.get(Gauge::firmware_time), 2);
@@ -317,6 +327,11 @@ TEST(GpuMetrics, Revision1_9SaysWhatItHolds) {
   EXPECT_FALSE(metrics.get(Gauge::activity_die, 1));
   EXPECT_EQ(metrics.get(Gauge::temperature_memory), -10);
   EXPECT_FALSE(metrics.get(Gauge::cycles));
+  EXPECT_EQ(metrics.get(Gauge::bandwidth_limit), 5.3e12);
+  EXPECT_EQ(metrics.get(Gauge::die_held_power, 0), 1000);
+  EXPECT_FALSE(metrics.get(Gauge::die_held_power, 1));
+  EXPECT_EQ(metrics.get(Gauge::die_held_power, 2), 1001);
+  EXPECT_EQ(metrics.get(Gauge::die_held_thermal, 0), 2000);
 }
 
 TEST(GpuMetrics, AttributesThatReachBeyondTheEndAreRefused) {
