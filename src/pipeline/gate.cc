@@ -1,11 +1,12 @@
 #include "pipeline/gate.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace accelmon::pipeline {
 namespace {
 
-constexpr double kCounterRefresh = 1.0;  // seconds that a driver may be late with a counter
+constexpr double kRefresh = 1.0;  // seconds that a driver may be late with what it counts or measures
 
 // NaN fails both comparisons. Infinity must be refused by itself: some metrics have no bound.
 bool within(double value, double minimum, double maximum) {
@@ -16,8 +17,8 @@ bool within(double value, double minimum, double maximum) {
 // nothing about speed: no time is taken to have passed.
 bool reachable(double from, double to, Nanos elapsed, bool counter, double rate, double step) {
   const double seconds = elapsed > 0 ? to_seconds(elapsed) : 0.0;
-  if (counter) return to >= from && to - from <= rate * (seconds + kCounterRefresh) + step;
-  return std::abs(to - from) <= rate * seconds + step;
+  if (counter) return to >= from && to - from <= rate * (seconds + kRefresh) + step;
+  return std::abs(to - from) <= rate * (elapsed > 0 ? std::max(seconds, kRefresh) : 0.0) + step;
 }
 
 }  // namespace

@@ -162,6 +162,16 @@ TEST(Gate, ACounterRefreshedOnceASecondMayBePolledTenTimes) {
   EXPECT_EQ(rig.feed(14, 0.1), State::implausible);  // five seconds' worth at once
 }
 
+TEST(Gate, ASensorPolledTenTimesASecondMayMoveAsFarAsInOne) {
+  Rig rig(PipelineOptions{.interval = 100 * kMillisecond});
+  rig.add(MetricId::temperature, {{AttributeId::sensor_location, "hotspot"}});
+  rig.start();
+  EXPECT_EQ(rig.feed(44, 0.1), State::ok);
+  EXPECT_EQ(rig.feed(74, 0.1), State::ok);            // work came
+  EXPECT_EQ(rig.feed(136, 0.1), State::implausible);  // more than a second can do
+  EXPECT_EQ(rig.feed(75, 0.1), State::ok);
+}
+
 TEST(Gate, AClockThatStandsStillOrGoesBackStopsNothing) {
   Rig rig = temperature();
   EXPECT_EQ(rig.feed(50), State::ok);
