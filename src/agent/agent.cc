@@ -468,6 +468,7 @@ class AgentImpl : public Agent {
             .dcgm = speaks("dcgm"),
             .only = exposition.only,
             .except = exposition.except,
+            .keep_labels = exposition.keep_labels,
             .drop_labels = exposition.drop_labels,
             .hostname = hostname_};
   }

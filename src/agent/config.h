@@ -65,7 +65,7 @@ struct Config {
   struct {
     bool gzip = true;
     std::vector<std::string> vocabularies{"otel"};
-    std::vector<std::string> only, except, drop_labels;  // see encode/page_options.h
+    std::vector<std::string> only, except, keep_labels, drop_labels;  // see encode/page_options.h
   } exposition;
   LogLevel log_level = LogLevel::info;
   std::map<std::string, CollectorConfig, std::less<>> collectors;  // an entry for every known collector

@@ -89,9 +89,14 @@ const Key kKeys[] = {
      "both vocabularies: a DCGM name is shown where the metric that it is made of is"},
     {"exposition.except", Type::texts, [](Config& c) -> Slot { return &c.exposition.except; }, 0, 256, "",
      "Metrics that `/metrics` leaves out, named likewise; it has the last word"},
+    {"exposition.keep_labels", Type::texts, [](Config& c) -> Slot { return &c.exposition.keep_labels; }, 0, 256, "",
+     "Labels that `/metrics` shows, by their OpenTelemetry keys (`hw.id`) or their names on the page (`hw_id`, "
+     "`UUID`); "
+     "`[]`: all. Where both vocabularies are shown, name those of both. Of series that this leaves alike only the "
+     "first is shown"},
     {"exposition.drop_labels", Type::texts, [](Config& c) -> Slot { return &c.exposition.drop_labels; }, 0, 256, "",
      "Labels that `/metrics` leaves out, by their OpenTelemetry keys (`process.pid`) or their names on the page "
-     "(`process_pid`, `modelName`). Of series that this leaves alike only the first is shown"},
+     "(`process_pid`, `modelName`); it has the last word. Of series that this leaves alike only the first is shown"},
     {"log.level", Type::level, [](Config& c) -> Slot { return &c.log_level; }, 0, 0, "",
      "What is logged on standard error: `error`, `warn`, `info` or `debug`; each includes those before it"},
     {"collectors.nvml.enabled", Type::boolean, [](Config& c) -> Slot { return &c.collectors["nvml"].enabled; }, 0, 1,
@@ -255,7 +260,7 @@ std::optional<std::string> unknown_text(const Key& key, std::string_view text) {
     known = {"otel", "dcgm"};
   } else if (key.path == "exposition.only" || key.path == "exposition.except") {
     for (const MetricInfo& metric : all_metrics()) known.push_back(metric.name);
-  } else if (key.path == "exposition.drop_labels") {
+  } else if (key.path == "exposition.keep_labels" || key.path == "exposition.drop_labels") {
     for (const AttributeInfo& attribute : all_attributes()) known.push_back(attribute.key);
     for (const AttributeInfo& attribute : all_attributes()) known.push_back(prometheus_label(attribute.id));
     known.insert(known.end(), dcgm_label_names().begin(), dcgm_label_names().end());

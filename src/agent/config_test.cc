@@ -71,6 +71,7 @@ gzip = false
 vocabularies = ["otel", "dcgm"]
 only = ["hw.*", "accelmon.gpu.clock.frequency"]
 except = ["hw.voltage"]
+keep_labels = ["hw_id", "UUID", "process.pid"]
 drop_labels = ["process.pid", "process_executable_name", "Hostname"]
 [log]
 level = "debug"
@@ -101,6 +102,7 @@ rootfs = "/r"
   EXPECT_EQ(config.exposition.vocabularies, (Texts{"otel", "dcgm"}));
   EXPECT_EQ(config.exposition.only, (Texts{"hw.*", "accelmon.gpu.clock.frequency"}));
   EXPECT_EQ(config.exposition.except, Texts{"hw.voltage"});
+  EXPECT_EQ(config.exposition.keep_labels, (Texts{"hw_id", "UUID", "process.pid"}));
   EXPECT_EQ(config.exposition.drop_labels, (Texts{"process.pid", "process_executable_name", "Hostname"}));
   EXPECT_EQ(config.log_level, LogLevel::debug);
   EXPECT_FALSE(config.collectors.at("nvml").enabled);
@@ -364,6 +366,8 @@ TEST(Config, WhatThePageShowsIsCheckedAgainstTheTable) {
       "them");
   EXPECT_EQ(error_of("exposition.drop_labels = [\"modelname\"]\n"),
             "a.toml:1:26: exposition.drop_labels holds \"modelname\", which is unknown; did you mean \"modelName\"?");
+  EXPECT_EQ(error_of("exposition.keep_labels = [\"hw_ids\"]\n"),
+            "a.toml:1:26: exposition.keep_labels holds \"hw_ids\", which is unknown; did you mean \"hw_id\"?");
   EXPECT_NE(error_of("exposition.only = [" +
                      [] {
                        std::string many;

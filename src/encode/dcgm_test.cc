@@ -449,11 +449,24 @@ TEST(PageOptions, OnlyExceptAndDroppedLabels) {
   }
   EXPECT_GT(dropped, 50u);
 
+  options = {.dcgm = true, .keep_labels = {"hw.id", "UUID", "gpu"}, .drop_labels = {"gpu"}, .hostname = "node-1"};
+  size_t kept = 0, named = 0;
+  for (const Sample& sample : read_page(text_of(whole_table(), options)).samples) {
+    for (const auto& [name, value] : sample.labels) EXPECT_TRUE(name == "hw_id" || name == "UUID") << name;
+    kept += sample.label("hw_id").empty() ? 0 : 1;
+    named += sample.label("UUID").empty() ? 0 : 1;
+  }
+  EXPECT_GT(kept, 20u);
+  EXPECT_GT(named, 20u);
+
   SnapshotMaker make;
   make.source("x").add(load_average, -1, {{load_window, "1m"}}, 1).add(load_average, -1, {{load_window, "5m"}}, 2);
-  EXPECT_EQ(text_of(make.take(), {.drop_labels = {"load.window"}}).find("accelmon_host_load_average 2"),
-            std::string::npos)
+  const Snapshot snapshot = make.take();
+  EXPECT_EQ(text_of(snapshot, {.drop_labels = {"load.window"}}).find("accelmon_host_load_average 2"), std::string::npos)
       << "series that are left alike are one";
+  const std::string page = text_of(snapshot, {.keep_labels = {"hw.id"}});
+  EXPECT_NE(page.find("accelmon_host_load_average 1\n"), std::string::npos);
+  EXPECT_EQ(page.find("accelmon_host_load_average 2"), std::string::npos);
 }
 
 // docs/dcgm.md holds the table: a row for each name, as the table has it.

@@ -132,7 +132,7 @@ void for_each_page_series(const Snapshot& snapshot, const PageSeries& each, cons
     if (i == 0 || item.metric != items[i - 1].metric) seen.clear();
     const Catalog& catalog = *snapshot.sources[item.source].catalog;
     LabelSet labels = labels_of(catalog, catalog.series[item.series]);
-    if (!options.drop_labels.empty()) labels.drop(options);
+    if (options.drops_any()) labels.drop(options);
     if (seen.insert(labels.identity()).second) each(item.metric, item.source, item.series, labels);
   }
 }

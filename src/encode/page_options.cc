@@ -27,13 +27,18 @@ bool PageOptions::takes(MetricId metric) const {
 }
 
 bool PageOptions::drops(AttributeId attribute) const {
-  return std::any_of(drop_labels.begin(), drop_labels.end(), [&](const std::string& one) {
+  const auto names = [&](const std::string& one) {
     return one == info(attribute).key || one == prometheus_label(attribute);
-  });
+  };
+  return (!keep_labels.empty() && std::none_of(keep_labels.begin(), keep_labels.end(), names)) ||
+         std::any_of(drop_labels.begin(), drop_labels.end(), names);
 }
 
 bool PageOptions::drops(std::string_view label) const {
-  return std::find(drop_labels.begin(), drop_labels.end(), label) != drop_labels.end();
+  const auto has = [&](const std::vector<std::string>& names) {
+    return std::find(names.begin(), names.end(), label) != names.end();
+  };
+  return (!keep_labels.empty() && !has(keep_labels)) || has(drop_labels);
 }
 
 }  // namespace accelmon

@@ -82,6 +82,7 @@ void says_what_the_text_page_says(const PageOptions& options) {
 
 TEST(PrometheusProtobuf, SaysWhatTheTextPageSays) {
   says_what_the_text_page_says({});
+  says_what_the_text_page_says({.dcgm = true, .keep_labels = {"hw.id", "gpu"}});
   says_what_the_text_page_says({.dcgm = true, .only = {"hw.*"}, .drop_labels = {"hw.vendor"}, .hostname = "node-1"});
   says_what_the_text_page_says({.otel = false, .dcgm = true});
 }
