@@ -24,6 +24,7 @@ uint64_t uuid_bits(const MigInstance& instance) {
 }  // namespace
 
 nvml::U32 Entry::u32(double value) {
+  if (sentinel) return 4294967295u;
   if (garbage) {
     // Those that have been seen: all ones, a value of another unit, any bits.
     const uint64_t key = mix(garbage_key++);
@@ -33,6 +34,7 @@ nvml::U32 Entry::u32(double value) {
 }
 
 nvml::U64 Entry::u64(uint64_t value) {
+  if (sentinel) return ~0ull;
   if (!garbage) return value;
   const uint64_t key = mix(garbage_key++);
   return key % 3 == 0 ? ~0ull : mix(key);
@@ -175,7 +177,9 @@ int Library::apply_faults(Entry& entry, std::optional<unsigned> field) {
         leak_memory();
         break;
       case Fault::Kind::garbage:
+      case Fault::Kind::sentinel:
         entry.garbage = true;
+        entry.sentinel = fault.kind == Fault::Kind::sentinel;
         entry.garbage_key = mix(fault.seed ^ mix(static_cast<uint64_t>(entry.now * 1e6)));
         break;
       case Fault::Kind::lost:

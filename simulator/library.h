@@ -27,6 +27,7 @@ struct Entry {
   std::optional<unsigned> index;  // of the device
   int instance = -1;              // of the MIG instance, where the handle is one
   bool garbage = false;
+  bool sentinel = false;  // a garbage of all ones
   uint64_t garbage_key = 0;
 
   const Device& device() const { return scenario->devices[*index]; }

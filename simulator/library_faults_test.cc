@@ -107,6 +107,16 @@ milliseconds = 50
   EXPECT_GE(monotonic_ns() - began, 50000000);
 }
 
+TEST_F(LibraryTest, ASentinelIsAllOnes) {
+  open(kHead + kBoard + "[[fault]]\nkind = \"sentinel\"\n");
+  Utilization utilization{};
+  EXPECT_EQ(CALL(nvmlDeviceGetUtilizationRates)(device(), &utilization), kSuccess);
+  EXPECT_EQ(utilization.gpu, 4294967295u);
+  U64 energy = 0;
+  EXPECT_EQ(CALL(nvmlDeviceGetTotalEnergyConsumption)(device(), &energy), kSuccess);
+  EXPECT_EQ(energy, ~0ull);
+}
+
 // A call that looks its device up first must not meet its faults twice: half of the calls fail, not three quarters.
 TEST_F(LibraryTest, ACallMeetsAFaultOnce) {
   open(kHead + kBoard +

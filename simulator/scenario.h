@@ -180,6 +180,7 @@ struct Fault {
     slow,             // the call takes `milliseconds` longer
     crash,            // the process aborts
     garbage,          // numbers that cannot be
+    sentinel,         // what stands for no number: all ones, -1
     lost,             // the device answers GPU_IS_LOST, and is still counted
     gone,             // the same, and it is no longer counted
     driver_unloaded,  // initialization answers DRIVER_NOT_LOADED, everything else UNINITIALIZED

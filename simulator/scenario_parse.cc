@@ -55,6 +55,7 @@ constexpr Named kFaultKinds[] = {{"error", static_cast<int>(Fault::Kind::error)}
                                  {"slow", static_cast<int>(Fault::Kind::slow)},
                                  {"crash", static_cast<int>(Fault::Kind::crash)},
                                  {"garbage", static_cast<int>(Fault::Kind::garbage)},
+                                 {"sentinel", static_cast<int>(Fault::Kind::sentinel)},
                                  {"lost", static_cast<int>(Fault::Kind::lost)},
                                  {"gone", static_cast<int>(Fault::Kind::gone)},
                                  {"driver_unloaded", static_cast<int>(Fault::Kind::driver_unloaded)},

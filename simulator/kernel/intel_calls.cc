@@ -180,7 +180,7 @@ class CounterFile : public OpenFile {
     if (verdict.error != 0) return -verdict.error;
     uint64_t words[2] = {Counter(d.driver, config_).value(d, verdict.since, verdict.t),
                          static_cast<uint64_t>(std::max(verdict.t - opened_, 0.0) * 1e9)};
-    if (verdict.garbage) words[0] = verdict.garbage_key;
+    if (verdict.garbage) words[0] = verdict.sentinel ? ~0ull : verdict.garbage_key;
     const size_t length = (format_ & PERF_FORMAT_TOTAL_TIME_ENABLED) != 0 ? 16 : 8;
     if (size < length) return -ENOSPC;
     memcpy(buffer, words, length);

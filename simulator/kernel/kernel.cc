@@ -42,6 +42,14 @@ std::string garbage(const std::string& honest, bool binary, uint64_t key) {
   }
 }
 
+// What stands for no number: a register of ones, in the form that the file has. A table keeps its header.
+std::string sentinel(const std::string& honest, bool binary) {
+  if (!binary) return "4294967295\n";
+  std::string bytes(honest.size(), '\xff');
+  bytes.replace(0, std::min<size_t>(4, honest.size()), honest, 0, 4);
+  return bytes;
+}
+
 // A file of the tree. As sysfs does it, what it says is made at offset 0 and kept for the reads that go on from there.
 class TreeFile : public OpenFile {
  public:
@@ -82,7 +90,9 @@ class TreeFile : public OpenFile {
     Bytes bytes = file->content(Moment{world->scenario, verdict.t, verdict.since});
     if (bytes.error != 0) return bytes.error;
     if (verdict.all_ones) std::fill(bytes.text.begin(), bytes.text.end(), '\xff');
-    out = verdict.garbage ? garbage(bytes.text, file->binary, verdict.garbage_key) : std::move(bytes.text);
+    out = verdict.sentinel  ? sentinel(bytes.text, file->binary)
+          : verdict.garbage ? garbage(bytes.text, file->binary, verdict.garbage_key)
+                            : std::move(bytes.text);
     return 0;
   }
 
@@ -217,7 +227,9 @@ Verdict Kernel::judge(const std::string& path, const KernelFile& file, bool open
         if (!opening) leak_memory();
         break;
       case Fault::Kind::garbage:
+      case Fault::Kind::sentinel:
         verdict.garbage = true;
+        verdict.sentinel = fault.kind == Fault::Kind::sentinel;
         verdict.garbage_key = mix(fault.seed ^ mix(static_cast<uint64_t>(at * 1e6) + draws_++));
         break;
       case Fault::Kind::lost:

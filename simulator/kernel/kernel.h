@@ -48,6 +48,7 @@ struct Verdict {
   double t = 0, since = 0;
   bool all_ones = false;  // the bus has nobody who answers
   bool garbage = false;
+  bool sentinel = false;  // a garbage of all ones
   uint64_t garbage_key = 0;
 };
 

@@ -217,6 +217,17 @@ TEST_F(KernelFaults, GarbageAndACrash) {
   EXPECT_TRUE(WIFSIGNALED(status_) && WTERMSIG(status_) == SIGABRT);
 }
 
+TEST_F(KernelFaults, ASentinelIsAllOnesBehindTheHeader) {
+  in_child(fault("kind = \"sentinel\""), [this] {
+    const std::string table = read(open("gpu_metrics"));
+    EXPECT_EQ(table.size(), 120u);
+    EXPECT_EQ(table.substr(0, 2), std::string("\x78\0", 2));  // its size, the header's first word
+    EXPECT_EQ(table.find_first_not_of('\xff', 4), std::string::npos);
+    EXPECT_EQ(read(open("gpu_busy_percent")), "4294967295\n");
+  });
+  expect_fine();
+}
+
 TEST_F(KernelFaults, OtherVendorsFaultsAreNotOurs) {
   in_child("[[fault]]\nkind = \"error\"\n[[fault]]\nvendor = \"intel\"\nkind = \"gone\"\n",
            [this] { EXPECT_EQ(read(open("mem_info_vram_total")), "1048576000\n"); });

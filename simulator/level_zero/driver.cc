@@ -18,6 +18,7 @@ constexpr unsigned kNumber = ACCELMON_ZE_DRIVER;
 }  // namespace
 
 uint64_t Entry::u64(double value) {
+  if (sentinel) return ~0ull;
   if (garbage) {
     const uint64_t key = mix(garbage_key++);
     return key % 3 == 0 ? ~0ull : key >> (key % 40);
@@ -26,6 +27,7 @@ uint64_t Entry::u64(double value) {
 }
 
 double Entry::real(double value) {
+  if (sentinel) return -1;
   if (!garbage) return value;
   switch (mix(garbage_key++) % 4) {
     case 0:
@@ -40,6 +42,7 @@ double Entry::real(double value) {
 }
 
 int32_t Entry::i32(double value) {
+  if (sentinel) return -1;
   if (garbage) return static_cast<int32_t>(mix(garbage_key++));
   return static_cast<int32_t>(std::clamp(value, -2147483648.0, 2147483647.0));
 }
@@ -154,7 +157,9 @@ ze_result_t Driver::apply_faults(Entry& entry) {
         leak_memory();
         break;
       case Fault::Kind::garbage:
+      case Fault::Kind::sentinel:
         entry.garbage = true;
+        entry.sentinel = fault.kind == Fault::Kind::sentinel;
         entry.garbage_key = mix(fault.seed ^ mix(static_cast<uint64_t>(entry.now * 1e6)));
         break;
       case Fault::Kind::lost:

@@ -46,6 +46,7 @@ struct Entry {
   double t = 0;      // the time that readings are of: differs from `now` under frozen and backwards
   double since = 0;  // when the kernel's driver was loaded: where its counters begin
   bool garbage = false;
+  bool sentinel = false;  // a garbage of all ones
   uint64_t garbage_key = 0;
 
   const IntelDevice& device() const { return scenario->intel[*index]; }
