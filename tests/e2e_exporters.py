@@ -20,7 +20,7 @@ import receivers
 from agent_fixture import PATIENCE, PROGRAM, Agent, have, main, wait_for
 from aws_judge import check_signature
 
-HOST_LABELS = {"cluster": "lab"}
+GAVE_WAY = "remote write 1.0: the receiver took remote write 2.0 and stored nothing"
 POLL = "500ms"
 REGION, KEY_ID, SECRET = "eu-central-1", "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 
@@ -133,6 +133,9 @@ class Everything(unittest.TestCase):
             cls.addClassCleanup(cls.prometheus.end)
             cls.sections.append(f'[exporters.prometheus]\ntype = "remote_write"\nurl = "{cls.prometheus.write_url}"\n'
                                 'labels = ["job=pushed", "instance=one"]\n')
+            # A Prometheus of this age answers 2.0 with success and stores nothing.
+            cls.sections.append(f'[exporters.prometheus2]\ntype = "remote_write"\nurl = "{cls.prometheus.write_url}"\n'
+                                'version = "2.0"\nlabels = ["job=second", "instance=one"]\n')
         else:
             cls.prometheus = None
             cls.absent.append("prometheus")
@@ -231,7 +234,10 @@ class Everything(unittest.TestCase):
     def test_states(self):
         for name, state in self.states.items():
             self.assertEqual((name, state["state"], state["message"]), (name, "ok", ""))
-            self.assertEqual(state["rejected_samples"] + state["lost_polls"] + state["requests_failed"], 0, state)
+            gave_way = name == "prometheus2"
+            self.assertEqual(state["rejected_samples"] + state["lost_polls"], 0, state)
+            self.assertEqual(state["requests_failed"], 1 if gave_way else 0, state)
+            self.assertEqual(state.get("note"), GAVE_WAY if gave_way else None)
             self.assertEqual(self.page.value("accelmon_exporter_up", exporter=name), 1)
             self.assertEqual(self.page.value("accelmon_exporter_status", exporter=name, exporter_state="ok"), 1)
             self.assertGreater(self.page.value("accelmon_exporter_samples_total", exporter=name), 0)
@@ -272,6 +278,13 @@ class Everything(unittest.TestCase):
         self.need(self.prometheus, "prometheus")
         self.compare("Prometheus", "remote_write 1.0",
                      self.stripped(self.prometheus.samples('{job="pushed"}'), "job", "instance"), self.truth.series)
+
+    def test_prometheus_without_remote_write_2(self):
+        self.need(self.prometheus, "prometheus")
+        self.compare("Prometheus", "remote_write 2.0, which it has not",
+                     self.stripped(self.prometheus.samples('{job="second"}'), "job", "instance"), self.truth.series,
+                     "exact, by 1.0")
+        self.assertEqual(self.log.count(f"exporter prometheus2: {GAVE_WAY}"), 1, self.log)
 
     def test_victoria_metrics_remote_write(self):
         self.need(self.vm, "victoria-metrics")

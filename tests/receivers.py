@@ -336,7 +336,9 @@ class TcpSink:
 
 
 class HttpSink:
-    """An HTTP server. `answer(request)` gives (status, headers, body), or None: the connection is closed."""
+    """An HTTP server. `answer(request)` gives (status, headers, body), or None: the connection is closed, or a function
+    of the handler that answers by itself; behind it the connection is closed. `before(handler)`, asked when a request's
+    head has come, is true where its body is not to be waited for: the connection is reset."""
 
     class Request:
         def __init__(self, handler, body):
@@ -346,7 +348,8 @@ class HttpSink:
             self.raw = body
             self.body = gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body
 
-    def __init__(self, answer=lambda request: (200, {}, b""), port=0):
+    def __init__(self, answer=lambda request: (200, {}, b""), port=0, tls=None, before=lambda handler: False):
+        """tls: an ssl.SSLContext."""
         self.requests = []
         self.answer = answer
         sink = self
@@ -355,11 +358,20 @@ class HttpSink:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self):  # pylint: disable=invalid-name
+                if before(self):
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    self.close_connection = True
+                    return
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
                 request = HttpSink.Request(self, body)
                 told = sink.answer(request)
-                if told is None:
+                if told is None or callable(told):
                     self.close_connection = True
+                    try:
+                        if told is not None:
+                            told(self)
+                    except OSError:
+                        pass
                     return
                 status, headers, text = told
                 if status // 100 == 2:
@@ -387,12 +399,16 @@ class HttpSink:
                 pass
 
         self.server = Threading(("127.0.0.1", port), Handler)
+        self.scheme = "https" if tls else "http"
+        if tls:
+            # The handshake is the connection's own thread's.
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.port = self.server.server_port
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self.thread.start()
 
     def url(self, path="/"):
-        return f"http://127.0.0.1:{self.port}{path}"
+        return f"{self.scheme}://127.0.0.1:{self.port}{path}"
 
     def end(self):
         self.server.shutdown()
@@ -401,12 +417,15 @@ class HttpSink:
 
 
 class GrpcSink:
-    """A gRPC server of OTLP's metrics service, by python3-grpcio; keeps the messages as bytes."""
+    """A gRPC server of OTLP's metrics service, by python3-grpcio; keeps the messages as bytes.
 
-    def __init__(self):
+    tls: (key, certificate, authority of clients' certificates or None), as bytes. options: of the server."""
+
+    def __init__(self, tls=None, options=()):
         grpc = importlib.import_module("grpc")
         futures = importlib.import_module("concurrent.futures")
         self.messages = []
+        self.peers = []
         sink = self
 
         class Handler(grpc.GenericRpcHandler):
@@ -414,13 +433,19 @@ class GrpcSink:
                 if details.method != "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export":
                     return None
 
-                def export(message, _context):
+                def export(message, context):
                     sink.messages.append(message)
+                    sink.peers.append((context.peer(), context.auth_context().get("x509_common_name")))
                     return b""
                 return grpc.unary_unary_rpc_method_handler(export)
 
-        self.server = grpc.server(futures.ThreadPoolExecutor(4), handlers=[Handler()])
-        self.port = self.server.add_insecure_port("127.0.0.1:0")
+        self.server = grpc.server(futures.ThreadPoolExecutor(4), handlers=[Handler()], options=options)
+        if tls:
+            key, certificate, authority = tls
+            self.port = self.server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials(
+                [(key, certificate)], root_certificates=authority, require_client_auth=authority is not None))
+        else:
+            self.port = self.server.add_insecure_port("127.0.0.1:0")
         self.server.start()
 
     def end(self):

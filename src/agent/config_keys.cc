@@ -212,7 +212,7 @@ const Key kKeys[] = {
     {"exporters.*.unix_socket", Type::path, nullptr, 0, kMaxSocketPath, "none",
      "Connect there, whatever the host of the URL is"},
     {"exporters.*.protocol", Type::text, nullptr, 0, 64, "`\"http/protobuf\"`",
-     "Of `otlp`: `http/protobuf`, `http/json` or `grpc` (over plain TCP)"},
+     "Of `otlp`: `http/protobuf`, `http/json` or `grpc` (over TLS where the URL is `https://`)"},
     {"exporters.*.temporality", Type::text, nullptr, 0, 64, "`\"cumulative\"`", "Of `otlp`: `cumulative` or `delta`"},
     {"exporters.*.gzip", Type::boolean, nullptr, 0, 1, "`true`", "Of `otlp` and `influx`: compress what is sent"},
     {"exporters.*.version", Type::text, nullptr, 0, 16, "`\"1.0\"`",

@@ -182,6 +182,7 @@ void write_exporter(JsonWriter& json, const ExporterState& one) {
   json.key("where").text(one.where);
   json.key("state").text(to_string(one.health));
   json.key("message").text(one.message);
+  if (!one.note.empty()) json.key("note").text(one.note);
   json.key("samples").integer(static_cast<int64_t>(one.samples));
   json.key("rejected_samples").integer(static_cast<int64_t>(one.rejected));
   json.key("repeated_samples").integer(static_cast<int64_t>(one.repeated));

@@ -69,6 +69,7 @@ std::string doctor_json(const Report& report, const Diagnosis& diagnosis) {
   for (const ReportExporter& one : report.exporters) {
     json.begin_object().key("name").text(one.name).key("type").text(one.type).key("where").text(one.where);
     json.key("state").text(one.state).key("message").text(one.message);
+    if (!one.note.empty()) json.key("note").text(one.note);
     json.key("samples").integer(static_cast<int64_t>(one.samples));
     json.key("rejected_samples").integer(static_cast<int64_t>(one.rejected));
     json.key("lost_polls").integer(static_cast<int64_t>(one.lost_polls));

@@ -27,6 +27,7 @@ std::string told_of(const Report& report, const ReportExporter& one) {
   std::string out;
   if (one.ok()) {
     out = one.state + ", " + one.type + " to " + one.where;
+    if (!one.note.empty()) out += " (" + one.note + ")";
     if (!one.message.empty()) out += ": " + one.message;
     out += "; " + plural(one.samples, "sample", "samples") + " in " + format_size(static_cast<double>(one.bytes));
     if (one.last_success && report.now >= *one.last_success)

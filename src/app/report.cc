@@ -122,6 +122,7 @@ ReportExporter read_exporter(const Json& json) {
   out.where = text(json, "where");
   out.state = text(json, "state");
   out.message = text(json, "message");
+  out.note = text(json, "note");
   out.samples = count(json, "samples");
   out.rejected = count(json, "rejected_samples");
   out.lost_polls = count(json, "lost_polls");

@@ -107,6 +107,7 @@ struct ReportExporter {
   std::string where;
   std::string state;
   std::string message;
+  std::string note;  // how it works other than it was told; empty: as it was told
   uint64_t samples = 0;
   uint64_t rejected = 0;
   uint64_t lost_polls = 0;

@@ -38,6 +38,7 @@ struct Sent {
   uint64_t repeated = 0;  // samples that it turned out to have already; with `pieces`, and of `samples` with `refused`
   Nanos retry_after = 0;  // what it asked for; with `later`
   std::string message;    // for people: what it said, without secrets
+  std::string note;       // for people: how the destination works from now on, where it had to give way
 
   // What did not get as far as an answer: `later`, and why.
   static Sent not_now(const Status& why) {

@@ -38,15 +38,9 @@ constexpr std::string_view kKnownPaths[] = {
 };
 
 // Headers whose values are no secret of anybody.
-constexpr std::string_view kOpenHeaders[] = {"content-type",
-                                             "content-encoding",
-                                             "user-agent",
-                                             "host",
-                                             "te",
-                                             "x-amz-target",
-                                             "x-amz-date",
-                                             "x-scope-orgid",
-                                             "x-prometheus-remote-write-version"};
+constexpr std::string_view kOpenHeaders[] = {
+    "content-type",  "content-encoding", "user-agent", "host",          "te",
+    "grpc-encoding", "x-amz-target",     "x-amz-date", "x-scope-orgid", "x-prometheus-remote-write-version"};
 // And likewise of a query; who has misspelled one of them should read it in the answer.
 constexpr std::string_view kOpenParameters[] = {"bucket", "consistency", "db", "org", "orgID", "precision", "rp"};
 

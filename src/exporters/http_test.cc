@@ -468,7 +468,10 @@ TEST(RemoteWriteDestination, FallsBackToTheFirstVersion) {
     const std::vector<Sent> sent = deliver(*destination, make.batch());
     ASSERT_GE(sent.size(), 2u);
     EXPECT_EQ(sent[0].verdict, Verdict::again);
+    EXPECT_EQ(sent[0].note, status == 204 ? "remote write 1.0: the receiver took remote write 2.0 and stored nothing"
+                                          : "remote write 1.0: the receiver does not know remote write 2.0");
     EXPECT_EQ(sent[1].verdict, Verdict::delivered);
+    EXPECT_EQ(sent[1].note, "");
     const auto requests = server.requests();
     EXPECT_EQ(requests[1].header("x-prometheus-remote-write-version"), "0.1.0");
     EXPECT_EQ(requests[1].header("content-type"), "application/x-protobuf");

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/text.h"
+#include "encode/gzip.h"
 #include "encode/otlp.h"
 #include "exporters/http.h"
 #include "exporters/pieces.h"
@@ -23,10 +24,20 @@ bool for_somebody_to_mend(uint64_t code) {
   return code == 12 || code == 7 || code == 16;
 }
 
+// What servers say of a message in a compression that they lack (C++ and Python, Go, Java, Rust, .NET).
+bool speaks_of_compression(std::string_view message) {
+  for (const std::string_view word : {"ompress", "ncoding"})
+    if (message.find(word) != std::string_view::npos) return true;
+  return false;
+}
+
 class OtlpDestination final : public Destination {
  public:
-  OtlpDestination(HttpDestination http, OtlpOptions options, bool grpc)
-      : http_(std::move(http)), encoder_(options), form_(options.form), grpc_(grpc) {}
+  enum class Transport : uint8_t { http, grpc, grpc_gzip };
+  OtlpDestination(HttpDestination http, OtlpOptions options, Transport transport)
+      : http_(std::move(http)), encoder_(options), form_(options.form), grpc_(transport != Transport::http) {
+    if (transport == Transport::grpc_gzip) compress(true);
+  }
 
   void begin(std::span<const FrameRun> batch) override {
     batch_ = batch;
@@ -48,7 +59,7 @@ class OtlpDestination final : public Destination {
 
   Sent send() override {
     PushReply reply;
-    Sent sent = http_.post(body_, reply);
+    Sent sent = http_.post(grpc_ ? framed_ : body_, reply);
     sent.samples = encoder_.points();
     pieces_.judge(sent, grpc_ ? judge_grpc(reply, sent) : judge_http(reply, sent));
     return sent;
@@ -63,18 +74,27 @@ class OtlpDestination final : public Destination {
  private:
   using Fault = Pieces::Fault;
   void encode() {
-    const std::string_view message = encoder_.encode(batch_, pieces_.done(), pieces_.size());
-    if (!grpc_) {
-      body_ = message;
-      return;
+    body_ = encoder_.encode(batch_, pieces_.done(), pieces_.size());
+    if (grpc_) frame();
+  }
+
+  // What was encoded as one message of gRPC: whether it is compressed, its length in network order, itself.
+  void frame() {
+    std::string_view message = body_;
+    if (compressor_) {
+      compressor_->compress(message, compressed_);
+      message = compressed_;
     }
-    // One message: not compressed, its length in network order.
     framed_.clear();
-    framed_.push_back('\0');
+    framed_.push_back(compressor_ ? '\1' : '\0');
     const auto size = static_cast<uint32_t>(message.size());
     for (const int shift : {24, 16, 8, 0}) framed_.push_back(static_cast<char>(size >> shift & 0xffu));
     framed_.append(message);
-    body_ = framed_;
+  }
+
+  void compress(bool on) {
+    compressor_ = on ? std::make_unique<GzipEncoder>() : nullptr;
+    http_.set_header("grpc-encoding", on ? "gzip" : "identity");
   }
 
   Fault judge_http(const PushReply& reply, Sent& sent) const {
@@ -103,7 +123,7 @@ class OtlpDestination final : public Destination {
     if (sent.rejected > 0) sent.message = std::to_string(sent.rejected) + " points were rejected: " + answer.message;
   }
 
-  Fault judge_grpc(const PushReply& reply, Sent& sent) const {
+  Fault judge_grpc(const PushReply& reply, Sent& sent) {
     using Verdict = Sent::Verdict;
     if (reply.status == 0) return Fault::none;  // not reached
     const std::string_view code_text = reply.header("grpc-status");
@@ -126,6 +146,13 @@ class OtlpDestination final : public Destination {
       return Fault::none;
     }
     sent.message = "gRPC status " + std::to_string(*code) + ": " + printable(reply.header("grpc-message"), 200);
+    if (*code == 12 && compressor_ && speaks_of_compression(reply.header("grpc-message"))) {
+      compress(false);
+      frame();
+      sent.verdict = Verdict::later;
+      sent.note = "not compressed: the receiver takes no gzip";
+      return Fault::none;
+    }
     std::optional<Nanos> after;
     const std::string_view details = reply.header("grpc-status-details-bin");
     if (std::string bytes; !details.empty() && decode_base64(details, bytes))
@@ -147,7 +174,8 @@ class OtlpDestination final : public Destination {
   std::span<const FrameRun> batch_;
   Pieces pieces_{std::numeric_limits<size_t>::max()};
   std::string_view body_;
-  std::string framed_;
+  std::string framed_, compressed_;          // gRPC
+  std::unique_ptr<GzipEncoder> compressor_;  // nullptr: messages are not compressed
 };
 
 }  // namespace
@@ -181,7 +209,8 @@ Result<std::unique_ptr<Destination>> make_otlp(const ExporterSettings& settings,
   Result<HttpDestination> http = HttpDestination::make(
       settings, identity, std::move(headers), grpc ? "http://127.0.0.1:4317" : "http://127.0.0.1:4318/v1/metrics");
   if (!http) return fail(http.error());
-  http->gzip = !grpc && settings.flag("gzip", true);
+  const bool gzip = settings.flag("gzip", true);
+  http->gzip = gzip && !grpc;
   http->http2 = grpc;
   if (settings.flag("aws", false)) {
     if (grpc) return fail(settings.wrong("aws", "goes with http/protobuf and http/json alone"));
@@ -189,7 +218,11 @@ Result<std::unique_ptr<Destination>> make_otlp(const ExporterSettings& settings,
   }
   if (grpc) http->path = kGrpcPath;
   where = http->shown();
-  return std::make_unique<OtlpDestination>(std::move(*http), std::move(options), grpc);
+  using Transport = OtlpDestination::Transport;
+  return std::make_unique<OtlpDestination>(std::move(*http), std::move(options),
+                                           !grpc  ? Transport::http
+                                           : gzip ? Transport::grpc_gzip
+                                                  : Transport::grpc);
 }
 
 }  // namespace accelmon

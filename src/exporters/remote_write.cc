@@ -100,7 +100,8 @@ class RemoteWriteDestination final : public Destination {
     Sent sent;
     sent.verdict = Sent::Verdict::again;
     sent.samples = samples;
-    sent.message = "the receiver " + std::string(why) + ": 1.0 from now on";
+    sent.message = "the receiver " + std::string(why);
+    sent.note = "remote write 1.0: " + sent.message;
     return sent;
   }
   // What of the batch is not done with.

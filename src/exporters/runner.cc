@@ -231,6 +231,10 @@ void Runner::note(const Sent& sent) {
   const std::lock_guard lock(mutex_);
   const ExporterHealth before = state_.health;
   const std::string message = printable(sent.message, kMostMessage);
+  if (!sent.note.empty() && sent.note != state_.note) {
+    state_.note = sent.note;
+    log(LogLevel::info, "exporter " + options_.name, sent.note);
+  }
   switch (sent.verdict) {
     case Sent::Verdict::delivered:
       state_.health = ExporterHealth::ok;

@@ -36,6 +36,7 @@ struct ExporterState {
   std::string name, type, where;
   ExporterHealth health = ExporterHealth::starting;
   std::string message;      // for people: why it is not ok
+  std::string note;         // for people: how it works other than it was told, since the far end cannot do that
   uint64_t samples = 0;     // delivered
   uint64_t rejected = 0;    // samples that the far end did not want, or requests that it refused
   uint64_t repeated = 0;    // that the far end had already, from before a stop that broke off their batch

@@ -333,12 +333,16 @@ TEST_F(RunnerTest, OfTwoPollsTheFirstIsNotInFront) {
 TEST_F(RunnerTest, AgainBeginsTheBatchAnew) {
   script.polls = {1};
   script.requests = 2;
-  script.answers = {saying(Verdict::again, "1.0 from now on")};
+  script.answers = {saying(Verdict::again, "it stored nothing")};
+  script.answers.back().note = "1.0 from now on";
   start();
   ASSERT_TRUE(script.wait("cursor commit"));
   runner->stop();
   EXPECT_THAT(script.calls,
               testing::ElementsAre("may have", "begin", "send", "begin", "send", "send", "commit", "cursor commit"));
+  EXPECT_EQ(runner->state().health, ExporterHealth::ok);
+  EXPECT_EQ(runner->state().message, "");
+  EXPECT_EQ(runner->state().note, "1.0 from now on") << "what it had to give way in stays to be seen";
 }
 
 TEST_F(RunnerTest, AgainForEverIsARefusal) {

@@ -202,11 +202,13 @@ Result<PushReply> PushClient::send(const PushRequest& request) {
     lib.set(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
   }
   lib.set(curl, CURLOPT_HTTPHEADER, headers);
+  const bool https = request.url.starts_with("https:");
   lib.set(curl, CURLOPT_HTTP_VERSION,
-          request.http2 ? static_cast<long>(CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE)
-                        : static_cast<long>(CURL_HTTP_VERSION_1_1));
+          !request.http2 ? static_cast<long>(CURL_HTTP_VERSION_1_1)
+          : https        ? static_cast<long>(CURL_HTTP_VERSION_2TLS)
+                         : static_cast<long>(CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE));
   // libcurl 7.88 sends nothing over a connection of HTTP/2 with prior knowledge that it uses again, and fails.
-  lib.set(curl, CURLOPT_FORBID_REUSE, request.http2 ? 1L : 0L);
+  lib.set(curl, CURLOPT_FORBID_REUSE, request.http2 && !https ? 1L : 0L);
   lib.set(curl, CURLOPT_TIMEOUT_MS, milliseconds);
   lib.set(curl, CURLOPT_CONNECTTIMEOUT_MS, milliseconds);
   lib.set(curl, CURLOPT_NOSIGNAL, 1L);
@@ -234,8 +236,13 @@ Result<PushReply> PushClient::send(const PushRequest& request) {
   const CURLcode code = handle.perform(interrupted_);
   lib.free_all(headers);
   if (code == CURLE_OK) {
-    long status = 0;
+    long status = 0, version = 0;
     lib.info(curl, CURLINFO_RESPONSE_CODE, &status);
+    // Over TLS the server may have chosen another protocol. What it then says is no answer to this request.
+    lib.info(curl, CURLINFO_HTTP_VERSION, &version);
+    if (request.http2 && version != CURL_HTTP_VERSION_2_0)
+      return fail(Code::io,
+                  printable(url_origin(request.url), 200) + ": the server speaks no HTTP/2, which gRPC needs");
     receiver.reply.status = static_cast<unsigned>(std::max(status, 0L));
     return std::move(receiver.reply);
   }

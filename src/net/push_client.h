@@ -38,7 +38,7 @@ struct PushRequest {
   std::string unix_socket;  // connect there instead, whatever the host of the URL is
   Nanos timeout = 10 * kSecond;
   bool direct = false;  // past every proxy: for addresses that mean this host alone
-  bool http2 = false;   // HTTP/2 alone, over plain TCP with prior knowledge: gRPC
+  bool http2 = false;   // HTTP/2 alone, over plain TCP with prior knowledge, over TLS by ALPN: gRPC
 };
 
 struct PushReply {
