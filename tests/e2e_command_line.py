@@ -5,13 +5,15 @@ import io
 import json
 import os
 import pathlib
+import shutil
+import subprocess
 import tempfile
 import unittest
 
-from agent_fixture import Agent, Page, command_line, main, run, wait_for
+from agent_fixture import PATIENCE, PROGRAM, SOURCE, Agent, Page, command_line, main, run, wait_for
 
 VERBS = ("serve", "status", "doctor", "release", "resume", "metrics", "config",
-         "torchserve-collect", "findings", "version", "help")
+         "torchserve-collect", "findings", "export", "version", "help")
 
 
 class WithAgent(unittest.TestCase):
@@ -113,6 +115,144 @@ class WithoutAgent(unittest.TestCase):
         code, _, err = run(["release", "nvidia", *self.config])
         self.assertEqual(code, 1)
         self.assertIn("agent", err)
+
+
+HISTORY = ["export", "--from", "-1h", "--to", "now", "--format", "csv"]
+
+
+class History(unittest.TestCase):
+    """`accelmon export` where nobody names the file."""
+
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory(prefix="accelmon-test-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = pathlib.Path(folder.name)
+        (cls.folder / "kept").mkdir()
+        cls.file = cls.folder / "kept/history.db"
+        cls.agent = Agent(simulate="t4", config=f'[store]\npath = "{cls.file}"\ncommit = "100ms"\n')
+        cls.addClassCleanup(cls.agent.end)
+        wait_for("rows on the disk", lambda: cls.agent.status()["history"]["polls_written"] > 20)
+        # As the shell of somebody who has started no agent: its socket is where the service's would be.
+        cls.env = {"RUNTIME_DIRECTORY": str(cls.agent.path)}
+
+    def rows(self, arguments, env=None):
+        code, out, err = run(arguments, env=env)
+        self.assertEqual((code, err), (0, ""))
+        rows = list(csv.DictReader(io.StringIO(out)))
+        self.assertGreater(len(rows), 100)
+        self.assertTrue({"hw.power", "hw.gpu.utilization"} <= {row["metric"] for row in rows})
+        return rows
+
+    def test_the_running_agent_says_where(self):
+        self.assertEqual(self.agent.status()["history"]["path"], str(self.file))
+        self.rows(HISTORY, self.env)
+        self.rows([*HISTORY, "--socket", self.agent.socket])
+        self.rows([*HISTORY, "--config", str(self.agent.config_path)])
+
+    def test_what_it_writes_counts_and_not_what_it_was_told_since(self):
+        self.agent.write_config('[store]\npath = "/nowhere/else.db"\ncommit = "100ms"\n')
+        self.agent.signal(1)
+        wait_for("the reload", lambda: "take effect at the next start" in self.agent.log())
+        self.assertEqual(self.agent.status()["history"]["path"], str(self.file))
+        self.rows(HISTORY, self.env)
+        code, out, err = run([*HISTORY, "--config", str(self.agent.config_path)])
+        self.assertEqual((code, out), (1, ""))
+        self.assertIn("/nowhere/else.db", err)
+        self.assertIn(str(self.agent.config_path), err)
+
+    def test_an_agent_without_a_history(self):
+        with Agent(simulate="t4") as other:
+            code, out, err = run([*HISTORY, "--socket", other.socket])
+        self.assertEqual((code, out), (1, ""))
+        self.assertIn(f"the agent at {other.socket} keeps no history on disk", err)
+        self.assertIn("--path", err)
+
+    def test_nobody_knows(self):
+        config = self.folder / "empty.toml"
+        config.write_text(f'[listen]\nsocket = "{self.folder}/none.sock"\n')
+        code, out, err = run([*HISTORY, "--config", str(config)])
+        self.assertEqual((code, out), (1, ""))
+        for looked in (f"no agent listens on {self.folder}/none.sock", f"store.path is not set in {config}", "--path"):
+            self.assertIn(looked, err)
+        code, _, err = run([*HISTORY, "--socket", f"{self.folder}/none.sock"])
+        self.assertEqual(code, 1)
+        self.assertIn(f"no agent listens on {self.folder}/none.sock", err)
+
+    @unittest.skipIf(os.geteuid() != 0, "only root can be another user")
+    def test_somebody_who_may_not_read_it(self):
+        nobody = 65534
+        # Copied to where that user reaches it.
+        program = self.folder / "accelmon"
+        shutil.copy(PROGRAM, program)
+        self.folder.chmod(0o755)
+
+        def asked(*arguments):
+            done = subprocess.run([program, *HISTORY, *arguments], stdin=subprocess.DEVNULL, capture_output=True,
+                                  timeout=PATIENCE, check=False, user=nobody, group=nobody, extra_groups=[], cwd="/")
+            return done.returncode, done.stdout.decode(), done.stderr.decode()
+        self.file.parent.chmod(0o700)
+        for arguments in (["--path", str(self.file)], ["--config", str(self.for_nobody())]):
+            code, out, err = asked(*arguments)
+            self.assertEqual((code, out), (1, ""))
+            self.assertIn(f"the history {self.file}", err)
+            self.assertIn("may not be read by this user: run it as root, as in 'sudo accelmon export'", err)
+        # The file alone may be read, and what the agent holds beside it may not.
+        self.file.parent.chmod(0o755)
+        self.file.chmod(0o600)
+        code, out, err = asked("--path", str(self.file))
+        self.assertEqual((code, out), (1, ""))
+        self.assertIn("may not be read by this user", err)
+        code, out, err = asked("--socket", self.agent.socket)
+        self.assertEqual((code, out), (1, ""))
+        self.assertIn("may not be asked by this user", err)
+
+    def for_nobody(self):
+        config = self.folder / "nobody.toml"
+        config.write_text(f'[store]\npath = "{self.file}"\n')
+        return config
+
+    def test_as_the_package_has_it(self):
+        """The packaged configuration, folders as systemd gives them, and a shell that knows of neither."""
+        script = f"""
+set -e
+mount -t tmpfs none /run && mount -t tmpfs none /var/lib && mkdir /run/accelmon /var/lib/accelmon
+sed 's/^\\[store\\]/[store]\\ncommit = "100ms"/' {SOURCE}/deploy/accelmon.toml > /run/accelmon.toml
+STATE_DIRECTORY=/var/lib/accelmon RUNTIME_DIRECTORY=/run/accelmon {PROGRAM} serve --config /run/accelmon.toml \
+  --listen 127.0.0.1:0 --simulate t4 --interval 100ms > /run/out 2> /run/err &
+agent=$!
+for i in $(seq 200); do
+  {PROGRAM} {" ".join(HISTORY)} > /run/first 2> /run/first.err || true
+  [ $(wc -l < /run/first) -gt 100 ] && break
+  sleep 0.1
+done
+cat /run/first.err >&2
+wc -l < /run/first
+kill $agent
+wait $agent
+{PROGRAM} {" ".join(HISTORY)} > /run/second
+wc -l < /run/second
+rm /var/lib/accelmon/history.db
+{PROGRAM} {" ".join(HISTORY)} || echo "code $?"
+"""
+        command = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
+        if subprocess.run([*command, "true"], capture_output=True, check=False).returncode != 0:
+            self.skipTest("no mount namespace may be made here")
+        if pathlib.Path("/etc/accelmon/accelmon.toml").exists():
+            self.skipTest("this host has a configuration of its own")
+        env = {key: value for key, value in os.environ.items()
+               if key not in ("STATE_DIRECTORY", "RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR")}
+        done = subprocess.run([*command, "bash", "-c", script], stdin=subprocess.DEVNULL, capture_output=True, env=env,
+                              timeout=2 * PATIENCE, check=False)
+        err = done.stderr.decode()
+        self.assertEqual(done.returncode, 0, err)
+        first, second, code = done.stdout.decode().splitlines()
+        self.assertGreater(int(first), 100)
+        self.assertGreaterEqual(int(second), int(first), "what waited was written at the end")
+        self.assertEqual(code, "code 1")
+        self.assertRegex(err, r"\Aaccelmon: no history is found: no agent listens on /run/accelmon/accelmon\.sock; there is no "
+                              r"/etc/accelmon/accelmon\.toml; there is no /var/lib/accelmon/history\.db\. Name a file with "
+                              r"--path, or let an agent keep one: store\.path\n\Z")
 
 
 class Words(unittest.TestCase):

@@ -184,6 +184,7 @@ class AgentImpl : public Agent {
         .page_bytes = pages.page_bytes.load(),
         .exporters = exporters_.states(),
         .history = history_ ? std::optional(history_->state()) : std::nullopt,
+        .history_path = history_ ? std::string_view(history_->path()) : std::string_view(),
         .findings =
             std::array{book_.count(Severity::info), book_.count(Severity::warning), book_.count(Severity::critical)},
         .device_values = device_values,

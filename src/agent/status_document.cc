@@ -197,8 +197,9 @@ void write_exporter(JsonWriter& json, const ExporterState& one) {
   json.end_object();
 }
 
-void write_history(JsonWriter& json, const DiskState& state) {
+void write_history(JsonWriter& json, std::string_view path, const DiskState& state) {
   json.key("history").begin_object();
+  json.key("path").text(path);
   json.key("state").text(to_string(state.health));
   json.key("message").text(state.text);
   json.key("bytes").integer(static_cast<int64_t>(state.bytes));
@@ -269,7 +270,7 @@ std::string status_document(const StatusInputs& in) {
   json.key("exporters").begin_array();
   for (const ExporterState& one : in.exporters) write_exporter(json, one);
   json.end_array();
-  if (in.history) write_history(json, *in.history);
+  if (in.history) write_history(json, in.history_path, *in.history);
   json.key("events").begin_array();
   for (const EventLog::Entry& entry : in.events.entries()) write_event(json, entry);
   json.end_array();

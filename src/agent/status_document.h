@@ -38,6 +38,7 @@ struct StatusInputs {
   uint64_t page_bytes = 0;
   std::vector<ExporterState> exporters;
   std::optional<DiskState> history;               // none: it is not kept on disk
+  std::string_view history_path;                  // the file that it is kept in, whatever was configured since
   std::optional<std::array<size_t, 3>> findings;  // by severity; none: nothing was evaluated yet
   bool device_values = true;                      // false: devices without their values
 };

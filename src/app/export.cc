@@ -10,10 +10,9 @@
 #include "agent/api_json.h"
 #include "agent/api_query.h"
 #include "app/command.h"
-#include "app/source.h"
+#include "app/history_file.h"
 #include "base/text.h"
 #include "encode/labels.h"
-#include "store/disk_store.h"
 
 namespace accelmon {
 namespace {
@@ -299,17 +298,9 @@ int run_export(const Arguments& arguments) {
   const Result<SeriesFilter> filter = SeriesFilter::make(&metrics, &devices);
   if (!filter) return complain(filter.error().message(), kWrongUse);
 
-  std::string path = arguments.value("--path");
-  if (path.empty()) {
-    int code = kFine;
-    const Result<Settings> settings = read_settings(arguments, code);
-    if (!settings) return complain(settings.error().message(), code);
-    path = settings->config.store.path;
-    if (path.empty())
-      return complain("no history is kept on disk: store.path is empty; name a file with --path", kFailure);
-  }
-  Result<HistoryFile> file = HistoryFile::open(path);
-  if (!file) return complain(file.error().message(), kFailure);
+  int code = kFailure;
+  Result<HistoryFile> file = open_history(arguments, code);
+  if (!file) return complain(file.error().message(), code);
   const std::string format = arguments.value("--format", "csv");
   return Export(std::move(*file), format == "json"          ? ExportFormat::json
                                   : format == "openmetrics" ? ExportFormat::openmetrics

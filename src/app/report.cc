@@ -204,7 +204,8 @@ Result<Report> parse_report(std::string_view document) {
   });
   for_each(json, "exporters", [&](const Json& one) { report.exporters.push_back(read_exporter(one)); });
   if (const Json* history = member(json, "history"); history != nullptr && history->is_object())
-    report.history = ReportHistory{.state = text(*history, "state"),
+    report.history = ReportHistory{.path = text(*history, "path"),
+                                   .state = text(*history, "state"),
                                    .message = text(*history, "message"),
                                    .bytes = count(*history, "bytes"),
                                    .written = count(*history, "polls_written"),

@@ -122,6 +122,7 @@ struct ReportExporter {
 };
 
 struct ReportHistory {
+  std::string path;  // of its file; empty: an agent that does not tell
   std::string state;
   std::string message;
   uint64_t bytes = 0;

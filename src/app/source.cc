@@ -12,7 +12,6 @@
 namespace accelmon {
 namespace {
 
-constexpr const char* kConfigPath = "/etc/accelmon/accelmon.toml";
 constexpr const char* kSystemSocket = "/run/accelmon/accelmon.sock";
 constexpr Nanos kSampleTimeout = 4 * kSecond;
 

@@ -12,6 +12,8 @@
 
 namespace accelmon {
 
+inline constexpr const char* kConfigPath = "/etc/accelmon/accelmon.toml";  // where nobody names another
+
 // The configuration that the command line asks for: the file, and what overrules it.
 struct Settings {
   Config config;                           // overrides applied

@@ -37,7 +37,8 @@ constexpr Option kExport[] = {
     {"--format", "FORMAT", "csv, json or openmetrics; default csv", "csv|json|openmetrics"},
     {"--metric", "GLOB", "only these, '*' is any text, commas between several", ""},
     {"--device", "ID", "only these: hw.id, a glob of it, or an index", ""},
-    {"--path", "FILE", "the history; default store.path of the configuration", ""},
+    {"--path", "FILE", "the history; default what the running agent says, else store.path", ""},
+    kSocket,
     kConfig,
 };
 constexpr Option kTorchServe[] = {
@@ -117,8 +118,9 @@ constexpr Verb kVerbs[] = {
      0,
      0,
      "the history on disk, to standard output",
-     "Reads the history file, with or without a running agent (which writes its last seconds later).\n"
-     "OpenMetrics is for 'promtool tsdb create-blocks-from openmetrics'.",
+     "Reads the history file, with or without a running agent (which writes its last seconds later):\n"
+     "the one that the running agent names, else that of the configuration, else the packaged\n"
+     "service's. OpenMetrics is for 'promtool tsdb create-blocks-from openmetrics'.",
      kExport,
      {"accelmon export --from -2h --metric 'hw.power,hw.gpu.*' > history.csv",
       "accelmon export --from -7d --format openmetrics > history.om"},

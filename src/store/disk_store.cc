@@ -63,6 +63,10 @@ DiskState DiskStore::state() const {
   return core_->state();
 }
 
+const std::string& DiskStore::path() const {
+  return core_->options.path;
+}
+
 Result<StoreRange> DiskStore::query(std::string_view source, std::string_view key, Nanos from, Nanos to,
                                     size_t max_points) const {
   // First the rows that wait: what is written meanwhile is in both, and told apart by its number.

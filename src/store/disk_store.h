@@ -139,6 +139,7 @@ class DiskStore {
   // Writes what is queued now, and does what is due of merging and retention; waits for it. For tests and for the end.
   Status flush();
   DiskState state() const;
+  const std::string& path() const;  // of its file
 
   // As Store::query. The samples of one series in [from, to], from the finest tier that reaches back to `from` and
   // gives at most `max_points`, else from the coarsest.
