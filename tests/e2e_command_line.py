@@ -5,15 +5,17 @@ import io
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
 import unittest
 
+import receivers
 from agent_fixture import PATIENCE, PROGRAM, SOURCE, Agent, Page, command_line, main, run, wait_for
 
 VERBS = ("serve", "status", "doctor", "release", "resume", "metrics", "config",
-         "torchserve-collect", "findings", "export", "version", "help")
+         "torchserve-collect", "findings", "export", "cloudwatch-cost", "version", "help")
 
 
 class WithAgent(unittest.TestCase):
@@ -253,6 +255,52 @@ rm /var/lib/accelmon/history.db
         self.assertRegex(err, r"\Aaccelmon: no history is found: no agent listens on /run/accelmon/accelmon\.sock; there is no "
                               r"/etc/accelmon/accelmon\.toml; there is no /var/lib/accelmon/history\.db\. Name a file with "
                               r"--path, or let an agent keep one: store\.path\n\Z")
+
+
+class CloudWatchCost(unittest.TestCase):
+    """What docs/exporters.md says of it, typed as it stands there."""
+
+    DOCUMENT = (SOURCE / "docs/exporters.md").read_text()
+    RULE = re.compile(r"^ +(\d+)  ([a-z].*)$", re.MULTILINE)
+    TOTAL = re.compile(r"^ +(\d+)  metrics, \$0\.30 each a month +\$(\d+\.\d\d)$", re.MULTILINE)
+
+    def test_the_example(self):
+        command, printed = re.search(r"```\n\$ (accelmon cloudwatch-cost [^\n]*)\n(.*?)```", self.DOCUMENT, re.DOTALL).groups()
+        code, out, err = run(command.split()[1:])
+        self.assertEqual((code, err), (0, ""))
+        self.assertEqual(out, printed)
+
+    def test_of_a_configuration(self):
+        sections = [example for example in re.findall(r"```toml\n(.*?)```", self.DOCUMENT, re.DOTALL)
+                    if "[exporters.cloudwatch]" in example or "[exporters.emf]" in example]
+        self.assertEqual(len(sections), 2)
+        sink = receivers.HttpSink()
+        self.addCleanup(sink.end)
+        folder = tempfile.TemporaryDirectory(prefix="accelmon-test-")
+        self.addCleanup(folder.cleanup)
+        config = pathlib.Path(folder.name) / "accelmon.toml"
+        config.write_text(sections[0] + f'url = "{sink.url()}"\n' + sections[1].replace("25888", str(sink.port)))
+        code, out, err = run(["cloudwatch-cost", "--config", str(config), "--simulate", "h100x8"])
+        self.assertEqual((code, err), (0, ""))
+        _, cloudwatch, emf = re.split(r"^(?:cloudwatch|emf) \((?:cloudwatch|emf)\), a value for each 1m$", out, flags=re.MULTILINE)
+        self.assertEqual(self.RULE.findall(cloudwatch)[:2], [("8", "hw.gpu.utilization{hw.gpu.task=general}"),
+                                                            ("2", "hw.power{accelmon.power.scope=gpu} by host")])
+        for text, rules in ((cloudwatch, 2), (emf, 8)):
+            metrics, dollars = self.TOTAL.search(text).groups()
+            self.assertEqual(int(metrics), sum(int(count) for count, _ in self.RULE.findall(text)[:rules]))
+            self.assertAlmostEqual(float(dollars), 0.3 * int(metrics))
+        self.assertIn("requests a month", cloudwatch)
+        self.assertNotIn("requests a month", emf)
+        self.assertEqual(sink.requests, [], "a dry run sends nothing")
+
+    def test_a_rule_that_is_none(self):
+        folder = tempfile.TemporaryDirectory(prefix="accelmon-test-")
+        self.addCleanup(folder.cleanup)
+        config = pathlib.Path(folder.name) / "accelmon.toml"
+        config.write_text('[exporters.cloudwatch]\nregion = "eu-central-1"\nrules = ["hw.powr"]\n')
+        code, out, err = run(["cloudwatch-cost", "--config", str(config), "--simulate", "t4"])
+        self.assertEqual((code, out), (1, ""))
+        self.assertIn("hw.power", err)
 
 
 class Words(unittest.TestCase):
