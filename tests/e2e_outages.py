@@ -2,6 +2,7 @@
 """Far ends that are away, broken, busy, slow or picky, and an agent that is killed meanwhile: nothing is lost.
 
 Each fault has a receiver of its own, all at the same time. A file that takes everything says what was polled."""
+import base64
 import collections
 import json
 import os
@@ -24,10 +25,21 @@ class Recorder:
     """A receiver of remote write with a fault that can be mended."""
 
     # What the state of an exporter says while the fault lasts.
-    SAYS = {"down": "onnect", "fails": "HTTP 500", "busy": "HTTP 429", "closes": "", "hangs": "", "redirects": "HTTP 307"}
+    SAYS = {"down": "onnect", "fails": "HTTP 500", "busy": "HTTP 429", "unavailable": "HTTP 503", "closes": "",
+            "resets": "", "hangs": "timed out", "half": "", "cut": "70 bytes", "lies": "30 out of 100 bytes",
+            "redirects": "HTTP 307", "password": "HTTP 401: who are you?", "token": "HTTP 403: not you"}
+    # What it takes to be let in, where that is the fault, and what it is sent at first.
+    CREDENTIALS = {"password": ('username = "somebody"\npassword_file = ', "right-EXAMPLE", "wrong-EXAMPLE"),
+                   "token": ("bearer_token_file = ", "right-EXAMPLE-token", "wrong-EXAMPLE-token")}
 
-    def __init__(self, fault):
+    def __init__(self, fault, folder):
         self.fault = fault
+        self.more = ""
+        self.secret = folder / fault
+        if fault in self.CREDENTIALS:
+            key, _, wrong = self.CREDENTIALS[fault]
+            self.more = f'{key}"{self.secret}"\n'
+            self.secret.write_text(wrong + "\n")
         self.broken = fault != "picky"
         self.mended = threading.Event()
         self.arrived = []  # (series, ms, value), as they came
@@ -35,7 +47,33 @@ class Recorder:
         self.tries_at = []
         self.lock = threading.Lock()
         self.port = free_port()
-        self.sink = None if fault == "down" else receivers.HttpSink(self.answer, self.port)
+        self.sink = None if fault == "down" else self.listen()
+
+    def listen(self):
+        return receivers.HttpSink(self.answer, self.port, before=self.resets)
+
+    def resets(self, _):
+        if not self.broken or self.fault != "resets":
+            return False
+        self.tries += 1
+        self.tries_at.append(time.monotonic())
+        return True
+
+    def stranger(self, request):
+        """Who sends the wrong password or token is one for good: it is for the user to mend it."""
+        _, right, _ = self.CREDENTIALS[self.fault]
+        told = request.headers.get("authorization", "")
+        return told not in (f"Bearer {right}", "Basic " + base64.b64encode(f"somebody:{right}".encode()).decode())
+
+    @staticmethod
+    def thirty_of_a_hundred(handler):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + 30 * b"x")
+        handler.wfile.flush()
+
+    def lie(self, handler):
+        """The rest never comes, and neither does the end."""
+        self.thirty_of_a_hundred(handler)
+        self.mended.wait(OUTAGE)
 
     def answer(self, request):
         self.tries += 1
@@ -45,13 +83,23 @@ class Recorder:
                 return 500, {}, b"out of order"
             if self.fault == "busy":
                 return 429, {"Retry-After": "2"}, b"too many samples"
+            if self.fault == "unavailable":
+                return 503, {}, b"come back later"
             if self.fault == "closes":
                 return None
+            if self.fault == "half":
+                return lambda handler: handler.wfile.write(b"HTTP/1.1 20")
+            if self.fault == "cut":
+                return self.thirty_of_a_hundred
+            if self.fault == "lies":
+                return self.lie
             if self.fault == "hangs":
                 self.mended.wait(OUTAGE)
                 return None
             if self.fault == "redirects":
                 return 307, {"Location": f"http://127.0.0.1:{self.port}/elsewhere"}, b""
+        if self.fault in self.CREDENTIALS and self.stranger(request):
+            return (401, {}, b"who are you?") if self.fault == "password" else (403, {}, b"not you")
         samples = receivers.written(request.raw)
         if self.fault == "picky" and any(dict(labels)["__name__"] == "hw_energy_joules_total" and
                                          dict(labels)["gpu"] == "3" for labels, _, _ in samples):
@@ -63,8 +111,14 @@ class Recorder:
     def mend(self):
         self.broken = False
         self.mended.set()
+        if self.fault in self.CREDENTIALS:
+            self.secret.write_text(self.CREDENTIALS[self.fault][1] + "\n")
         if self.sink is None:
-            self.sink = receivers.HttpSink(self.answer, self.port)
+            self.sink = self.listen()
+
+    def newest(self):
+        with self.lock:
+            return max((at for _, at, _ in self.arrived[-100:]), default=0)
 
     def series(self):
         found = collections.defaultdict(list)
@@ -88,12 +142,12 @@ class Outages(unittest.TestCase):
         cls.folder = pathlib.Path(folder.name)
         cls.recorders = {}
         for fault in [*Recorder.SAYS, "picky"]:
-            cls.recorders[fault] = Recorder(fault)
+            cls.recorders[fault] = Recorder(fault, cls.folder)
             cls.addClassCleanup(cls.recorders[fault].end)
         config = f'[store]\npath = "{cls.folder}/history.db"\ncommit = "100ms"\n'
         for name, recorder in cls.recorders.items():
             config += (f'[exporters.{name}]\ntype = "remote_write"\nurl = "http://127.0.0.1:{recorder.port}/write"\n'
-                       f'interval = "1s"\nevery_poll = true\ntimeout = "1s"\n{ONLY}')
+                       f'interval = "1s"\nevery_poll = true\ntimeout = "1s"\n{ONLY}{recorder.more}')
         config += (f'[exporters.file]\ntype = "json_lines"\npath = "{cls.folder}/polls.jsonl"\ninterval = "1s"\n'
                    f'every_poll = true\n{ONLY}')
 
@@ -117,6 +171,10 @@ class Outages(unittest.TestCase):
             recorder.mend()
         wait_for("everything to have arrived", lambda: all(
             one["state"] == "ok" and one["behind_polls"] < 20 for one in agent.status()["exporters"]), max(60, PATIENCE))
+        # The last polls before the end may wait for the next start: nobody gets more than a second for them.
+        cls.whole_until = time.time() * 1000
+        wait_for("a later poll to have arrived everywhere", lambda: all(
+            recorder.newest() > cls.whole_until for recorder in cls.recorders.values()))
         cls.after = {one["name"]: one for one in agent.status()["exporters"]}
         cls.log = agent.log()
         assert agent.end() == 0
@@ -165,9 +223,10 @@ class Outages(unittest.TestCase):
             self.assertLessEqual(len(backwards), 1, f"{key}: more than one repeat: {backwards}")
             if backwards:
                 self.assertLessEqual(backwards[0][0], self.killed_at * 1000)
-            missing = [at for at in set(wanted[key]) - set(times) if not self.around_the_kill(at)]
-            more = [at for at in set(times) - set(wanted[key]) if not self.around_the_kill(at)]
-            self.assertEqual((missing, more), ([], []), key)
+            other = [at for at in set(wanted[key]) ^ set(times)
+                     if at <= self.whole_until and not self.around_the_kill(at)]
+            missing, more = set(other) - set(times), set(other) - set(wanted[key])
+            self.assertEqual((missing, more), (set(), set()), key)
             for at, value in values:
                 if at in wanted[key]:
                     self.assertEqual(value, wanted[key][at])
@@ -205,6 +264,8 @@ class Outages(unittest.TestCase):
             self.assertIn(f"exporter {name}: waiting: ", self.log)
             self.assertEqual(self.log.count(f"exporter {name}: waiting: "), 1, "said once, not at every try")
             self.assertEqual((self.after[name]["state"], self.after[name]["message"]), ("ok", ""))
+        self.assertEqual(self.page.value("accelmon_exporter_up", exporter="file"), 1)
+        self.assertNotIn("EXAMPLE", self.log)
         self.assertEqual(self.during["file"]["state"], "ok")
         self.assertEqual(self.during["file"]["requests_failed"], 0)
         self.assertLess(self.during["file"]["behind_polls"], 40)
@@ -215,7 +276,7 @@ class Outages(unittest.TestCase):
         # But for the one over which it was killed.
         short = [b - a for a, b in zip(busy[:4], busy[1:4]) if b - a < 1.9]
         self.assertLessEqual(len(short), 1, busy)
-        for name in ("fails", "closes", "redirects"):
+        for name in ("fails", "closes", "redirects", "unavailable", "resets", "half", "cut", "lies", "password"):
             tries = self.recorders[name].tries_at
             self.assertGreaterEqual(len(tries), 4)
 
