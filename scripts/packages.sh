@@ -109,4 +109,11 @@ ensure_tools() {
     fi
     rm -rf "$work"
   done
+  # Debian has no StatsD server. Where there is npm it is had from there, as its authors publish it.
+  if [[ ! -d $tools_dir/statsd/node_modules/statsd ]] && command -v npm >/dev/null && command -v node >/dev/null; then
+    mkdir -p "$tools_dir/statsd"
+    npm install --prefix "$tools_dir/statsd" --ignore-scripts --omit=optional --no-audit --no-fund --no-save \
+      statsd@0.9.0 >>"$log_dir/packages.log" 2>&1 </dev/null ||
+      echo "dev: statsd could not be had from npm; what needs it is skipped" >&2
+  fi
 }

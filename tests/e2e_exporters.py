@@ -113,6 +113,8 @@ class Everything(unittest.TestCase):
                          lambda r: ("graphite", f'address = "127.0.0.1:{r.port}"\nprefix = "p"\n'))
         cls.statsd = add(True, "", receivers.UdpSink,
                          lambda r: ("statsd", f'address = "127.0.0.1:{r.port}"\nprefix = "p"\n'))
+        cls.statsd_server = add(receivers.StatsD.works(), "statsd", receivers.StatsD, lambda r: (
+            "statsd_server", f'type = "statsd"\naddress = "127.0.0.1:{r.port}"\nprefix = "p"\n'))
         cls.dogstatsd = add(True, "", receivers.UdpSink,
                             lambda r: ("dogstatsd", f'type = "statsd"\naddress = "127.0.0.1:{r.port}"\ntags = true\n'))
         otlp = receivers.proto("otlp") is not None
@@ -367,6 +369,13 @@ class Everything(unittest.TestCase):
         self.assertTrue(all(lines))
         paths = {key: path for path, key in self.path_truth().items()}
         self.statsd_check("a UDP socket", "statsd", [(m[1], m[3], m[2]) for m in lines], paths.get)
+
+    def test_statsd_server(self):
+        self.need(self.statsd_server, "statsd")
+        if self.statsd_server.drops():
+            self.skipTest("this machine was too busy for the server: datagrams were dropped")
+        paths = {key: path for path, key in self.path_truth().items()}
+        self.statsd_check("statsd 0.9", "statsd", self.statsd_server.samples(), paths.get)
 
     def test_dogstatsd(self):
         self.dogstatsd.end()

@@ -263,6 +263,50 @@ LOG_CREATES = False
         return {path: [(at, value) for at, value in values] for path, values in json.loads(done.stdout).items()}
 
 
+class StatsD(Receiver):
+    """The StatsD server itself (npm's statsd), with a backend that writes each flush to a file as it is."""
+
+    SCRIPT = SOURCE / ".cache/tools/statsd/node_modules/statsd/stats.js"
+
+    def __init__(self):
+        super().__init__()
+        management = free_port()
+        self.flushes = self.folder / "flushes.jsonl"
+        (self.folder / "backend.js").write_text(
+            "exports.init = (start, config, events) => { events.on('flush', (at, all) => require('fs').appendFileSync("
+            f"{json.dumps(str(self.flushes))}, JSON.stringify({{gauges: all.gauges, counters: all.counters}}) + '\\n')); "
+            "return true; };\n")
+        (self.folder / "config.js").write_text(json.dumps({
+            "port": self.port, "address": "127.0.0.1", "mgmt_port": management, "mgmt_address": "127.0.0.1",
+            "flushInterval": 500, "backends": [str(self.folder / "backend.js")]}))
+        self.start([have("node"), str(self.SCRIPT), "config.js"], self.flushes.exists)
+
+    @classmethod
+    def works(cls):
+        return have("node") and cls.SCRIPT.exists()
+
+    def drops(self):
+        """How many datagrams the kernel has dropped, since the server was too slow."""
+        for line in pathlib.Path("/proc/net/udp").read_text().splitlines()[1:]:
+            words = line.split()
+            if int(words[1].rsplit(":", 1)[1], 16) == self.port:
+                return int(words[-1])
+        return 0
+
+    def samples(self):
+        """[(name, "g" or "c", value), ...] of all flushes, up to two from now."""
+        def lines():
+            return self.flushes.read_text().count("\n")
+        before = lines()
+        wait_for("two flushes", lambda: lines() >= before + 2)
+        found = []
+        for line in self.flushes.read_text().splitlines():
+            one = json.loads(line)
+            found += [(name, kind, value) for kind, key in (("g", "gauges"), ("c", "counters"))
+                      for name, value in one[key].items() if not name.startswith("statsd.")]
+        return found
+
+
 # ---- sinks in this process ----
 
 class UdpSink:
