@@ -34,7 +34,7 @@ bool speaks_of_compression(std::string_view message) {
 class OtlpDestination final : public Destination {
  public:
   enum class Transport : uint8_t { http, grpc, grpc_gzip };
-  OtlpDestination(HttpDestination http, OtlpOptions options, Transport transport)
+  OtlpDestination(HttpDestination http, const OtlpOptions& options, Transport transport)
       : http_(std::move(http)), encoder_(options), form_(options.form), grpc_(transport != Transport::http) {
     if (transport == Transport::grpc_gzip) compress(true);
   }
@@ -219,7 +219,7 @@ Result<std::unique_ptr<Destination>> make_otlp(const ExporterSettings& settings,
   if (grpc) http->path = kGrpcPath;
   where = http->shown();
   using Transport = OtlpDestination::Transport;
-  return std::make_unique<OtlpDestination>(std::move(*http), std::move(options),
+  return std::make_unique<OtlpDestination>(std::move(*http), options,
                                            !grpc  ? Transport::http
                                            : gzip ? Transport::grpc_gzip
                                                   : Transport::grpc);
