@@ -132,9 +132,10 @@ class History(unittest.TestCase):
         cls.folder = pathlib.Path(folder.name)
         (cls.folder / "kept").mkdir()
         cls.file = cls.folder / "kept/history.db"
-        cls.agent = Agent(simulate="t4", config=f'[store]\npath = "{cls.file}"\ncommit = "100ms"\n')
+        # Little of it: every export below writes all of it.
+        cls.agent = Agent(simulate="t4", poll="500ms", config=f'[store]\npath = "{cls.file}"\ncommit = "250ms"\n')
         cls.addClassCleanup(cls.agent.end)
-        wait_for("rows on the disk", lambda: cls.agent.status()["history"]["polls_written"] > 20)
+        wait_for("rows on the disk", lambda: cls.agent.status()["history"]["polls_written"] > 8)
         # As the shell of somebody who has started no agent: its socket is where the service's would be.
         cls.env = {"RUNTIME_DIRECTORY": str(cls.agent.path)}
 
@@ -221,7 +222,7 @@ set -e
 mount -t tmpfs none /run && mount -t tmpfs none /var/lib && mkdir /run/accelmon /var/lib/accelmon
 sed 's/^\\[store\\]/[store]\\ncommit = "100ms"/' {SOURCE}/deploy/accelmon.toml > /run/accelmon.toml
 STATE_DIRECTORY=/var/lib/accelmon RUNTIME_DIRECTORY=/run/accelmon {PROGRAM} serve --config /run/accelmon.toml \
-  --listen 127.0.0.1:0 --simulate t4 --interval 100ms > /run/out 2> /run/err &
+  --listen 127.0.0.1:0 --simulate t4 --interval 500ms > /run/out 2> /run/err &
 agent=$!
 for i in $(seq 200); do
   {PROGRAM} {" ".join(HISTORY)} > /run/first 2> /run/first.err || true
