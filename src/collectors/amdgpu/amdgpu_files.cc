@@ -16,7 +16,8 @@ int SysFile::open(const std::string& path) {
   return fd_.valid() ? 0 : errno;
 }
 
-int SysFile::read(std::span<char> buffer, std::string_view& text) const {
+int SysFile::read(std::span<char> buffer, std::string_view& text, Shape shape) const {
+  constexpr ssize_t kPage = 4096;  // the smallest that the kernel knows
   size_t done = 0;
   while (done < buffer.size()) {
     const ssize_t n = ::pread(fd_.get(), buffer.data() + done, buffer.size() - done, static_cast<off_t>(done));
@@ -24,11 +25,11 @@ int SysFile::read(std::span<char> buffer, std::string_view& text) const {
       if (errno == EINTR) continue;
       return errno;
     }
-    if (n == 0) {
+    done += static_cast<size_t>(n);
+    if (n == 0 || (shape == Shape::text && n < kPage && done < buffer.size())) {
       text = {buffer.data(), done};
       return 0;
     }
-    done += static_cast<size_t>(n);
   }
   return EFBIG;
 }

@@ -20,8 +20,11 @@ class SysFile {
  public:
   // 0, or the errno.
   int open(const std::string& path);
+  // text: the kernel makes all of it, less than a page, for one call. chunks: what may come in pieces, as binary
+  // attributes do, is read until a call gives nothing more.
+  enum class Shape : uint8_t { text, chunks };
   // Reads from the beginning until the end. 0, or the errno; EFBIG when it does not fit into the buffer.
-  int read(std::span<char> buffer, std::string_view& text) const;
+  int read(std::span<char> buffer, std::string_view& text, Shape shape = Shape::text) const;
   bool valid() const { return fd_.valid(); }
   void close() { fd_.reset(); }
 

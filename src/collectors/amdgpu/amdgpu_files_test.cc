@@ -66,6 +66,27 @@ TEST(AmdgpuText, Properties) {
   EXPECT_FALSE(find_property("location_id\n", "location_id"));
 }
 
+// Where it fits to the last byte nobody can tell whether there is more.
+TEST(AmdgpuFile, IsReadToItsEnd) {
+  const fs::path path = fs::path(testing::TempDir()) / ("accelmon-file-" + std::to_string(::getpid()));
+  std::vector<char> buffer(65536);
+  std::string_view text;
+  for (const size_t size : {size_t{0}, size_t{3}, size_t{4095}, size_t{4096}, size_t{4097}, size_t{65535}}) {
+    std::ofstream(path, std::ios::trunc) << std::string(size, 'x');
+    SysFile file;
+    ASSERT_EQ(file.open(path), 0);
+    for (const SysFile::Shape shape : {SysFile::Shape::text, SysFile::Shape::chunks}) {
+      EXPECT_EQ(file.read(buffer, text, shape), 0) << size;
+      EXPECT_EQ(text.size(), size);
+      // All of the buffer may be half of the file.
+      EXPECT_EQ(file.read(std::span(buffer).first(std::max<size_t>(size, 1)), text, shape), size == 0 ? 0 : EFBIG);
+    }
+  }
+  fs::remove(path);
+  SysFile none;
+  EXPECT_EQ(none.open(path), ENOENT);
+}
+
 TEST(AmdgpuText, AnErrnoIsAState) {
   EXPECT_EQ(state_of(EPERM), State::not_ready);
   EXPECT_EQ(state_of(EBUSY), State::not_ready);

@@ -42,7 +42,8 @@ bool Gpu::note(int error) {
 Gpu::Row Gpu::read(Item& item) {
   Row row;
   std::string_view text;
-  const int error = host_.calls.measure(item.call, [&] { return item.file.read(host_.buffer, text); });
+  const SysFile::Shape shape = item.parse == Parse::pages ? SysFile::Shape::chunks : SysFile::Shape::text;
+  const int error = host_.calls.measure(item.call, [&] { return item.file.read(host_.buffer, text, shape); });
   if (error != 0) {
     note(error);
     row.state = state_of(error);
@@ -90,7 +91,8 @@ Gpu::Row Gpu::read(Item& item) {
 int Gpu::load_metrics() {
   if (!metrics_file_.valid()) return metrics_error_ != 0 ? metrics_error_ : ENOENT;
   std::string_view text;
-  const int error = host_.calls.measure(metrics_call_, [&] { return metrics_file_.read(host_.buffer, text); });
+  const int error = host_.calls.measure(metrics_call_,
+                                        [&] { return metrics_file_.read(host_.buffer, text, SysFile::Shape::chunks); });
   metrics_error_ = error;
   if (error != 0) {
     metrics_.clear();
