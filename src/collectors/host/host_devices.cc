@@ -199,7 +199,9 @@ class NetworkSection : public FileSection {
     if (shown == 0)
       absent("/proc/net/dev lists no interface but the loopback and those that network_exclude leaves out");
     if (beyond > 0) absent(left_out(beyond, "interfaces", kMostInterfaces));
-    out.fact("network interfaces", std::to_string(shown) + " (" + std::to_string(excluded_count) + " left out)");
+    std::string interfaces = std::to_string(shown);
+    if (excluded_count > 0) interfaces += " (" + std::to_string(excluded_count) + " left out)";
+    out.fact("network interfaces", interfaces);
     return {};
   }
 

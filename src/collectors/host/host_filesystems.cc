@@ -176,7 +176,10 @@ class FilesystemSection : public Section {
     if (beyond > 0)
       absent("only the first " + std::to_string(kMostFilesystems) + " file systems are read; " +
              std::to_string(beyond) + " more are left out");
-    out.fact("file systems", std::to_string(shown) + " (" + std::to_string(hidden) + " mounts cannot be asked)");
+    std::string systems = std::to_string(shown);
+    if (hidden > 0)
+      systems += " (" + std::to_string(hidden) + (hidden == 1 ? " mount" : " mounts") + " cannot be asked)";
+    out.fact("file systems", systems);
   }
 
   static bool watched(MountClass kind, std::string_view path) {

@@ -162,13 +162,16 @@ Catalog IntelKernelCollector::build() {
   }
   const DrmClients::Counts& counts = clients_->counts();
   builder.fact("sysfs", printable(sysfs_, 200));
-  builder.fact("processes", std::to_string(counts.processes) + " looked into, " + std::to_string(counts.refused) +
-                                " refused; " + std::to_string(clients_->clients().size()) + " clients of GPUs");
+  const size_t clients = clients_->clients().size();
+  builder.fact("processes",
+               std::to_string(counts.processes) + " looked into" +
+                   (counts.refused > 0 ? ", " + std::to_string(counts.refused) + " refused" : std::string()) + "; " +
+                   std::to_string(clients) + (clients == 1 ? " client of a GPU" : " clients of GPUs"));
   const auto awake = std::count_if(gpus_.begin(), gpus_.end(), [](const auto& gpu) { return gpu->kept_awake(); });
   if (awake > 0)
-    builder.fact("kept awake", std::to_string(awake) +
-                                   " GPUs of the driver xe by their open engine counters; counters = false in "
-                                   "[collectors.intel_kernel] lets them sleep when idle");
+    builder.fact("kept awake", (awake == 1 ? std::string("1 GPU") : std::to_string(awake) + " GPUs") +
+                                   " of the driver xe by open engine counters; counters = false in "
+                                   "[collectors.intel_kernel] lets such GPUs sleep when idle");
   if (left_out_ > 0) builder.fact("left out", std::to_string(left_out_) + " GPUs: there are more than are read");
   series_ = catalog.series.size();
   return catalog;

@@ -246,7 +246,16 @@ void DeviceReader::probe_power() {
   if (host_.interface >= 1204 && !board.empty() && board[0].code == kSuccess) {
     const Scope scopes[] = {{kPowerScopeModule, "module", "this board does not tell the power of its module"},
                             {kPowerScopeMemory, "memory", "this board does not tell the power of its memory"}};
-    for (const Scope& scope : scopes) offer_fields(readings(scope));
+    for (const Scope& scope : scopes) {
+      offer_fields(readings(scope));
+      // Neither reading: that is one thing to say.
+      const auto of_scope = [&](const Absence& one) {
+        return one.metric == MetricId::power && one.state == State::unsupported && one.reason.starts_with(scope.why);
+      };
+      if (std::count_if(absences_.begin(), absences_.end(), of_scope) != 2) continue;
+      std::erase_if(absences_, of_scope);
+      absent(MetricId::power, State::unsupported, scope.why);
+    }
   } else {
     absent(MetricId::power, State::unsupported, "power of module and memory needs driver 550 or newer");
   }
