@@ -441,7 +441,7 @@ void CollectorSlot::check_silence(Nanos now) {
                             std::string(entry_.name) + ": no answer for " + seconds_text(quiet) + where});
   }
   if (state_ != SlotState::absent)
-    message_ = (first_frame ? "starting: no frame for " : "no answer for ") + seconds_text(quiet) + where;
+    message_ = (first_frame ? "no frame yet for " : "no answer for ") + seconds_text(quiet) + where;
   // A first start may take long: eight boards without persistence mode need many seconds each.
   const Nanos limit = first_frame ? std::max<Nanos>(hang_after(), 60 * kSecond) : hang_after();
   if (quiet > limit) {

@@ -26,6 +26,13 @@ TEST(Questions, Collectors) {
   EXPECT_EQ(host.ask()[0].severity, Severity::critical);
   host.collectors[0] = {"nvml", "starting", "", "", 0, 0};
   EXPECT_EQ(host.codes(), "") << "the first start";
+  // One that hung is begun anew and hangs again.
+  host.collectors[0] = {"nvml", "starting", "", "nvmlInit_v2", 20 * kSecond, 0};
+  EXPECT_EQ(host.codes(), "") << "a first start may take long";
+  host.collectors[0].in_call = 30 * kSecond;
+  EXPECT_EQ(host.codes(), "collector_silent");
+  host.collectors[0] = {"nvml", "starting", "", "nvmlInit_v2", 5 * kSecond, 1};
+  EXPECT_EQ(host.codes(), "collector_silent");
   host.collectors[0] = {"nvml", "backing_off", "ended with signal 11", "", 0, 1};
   EXPECT_EQ(host.codes(), "collector_failing");
   host.collectors[0].state = "starting";

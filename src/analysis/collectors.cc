@@ -1,6 +1,17 @@
 #include "analysis/question.h"
 
 namespace accelmon::analysis {
+namespace {
+
+// A driver may need many seconds to begin with boards; one that hung before is not waited for so long.
+constexpr Nanos kLongStart = 30 * kSecond;
+constexpr Nanos kLongRestart = 5 * kSecond;
+
+bool hangs_at_start(const CollectorFact& one) {
+  return one.state == "starting" && !one.call.empty() && one.in_call >= (one.restarts > 0 ? kLongRestart : kLongStart);
+}
+
+}  // namespace
 
 void ask_collectors(const Facts& facts, Findings& out) {
   for (const CollectorFact& one : facts.collectors) {
@@ -11,7 +22,7 @@ void ask_collectors(const Facts& facts, Findings& out) {
       finding.severity = Severity::critical;
       finding.title = "the collector sits in the kernel and cannot be killed";
       finding.advice = "see dmesg; only its driver, or a reboot, lets it go";
-    } else if (one.state == "silent") {
+    } else if (one.state == "silent" || hangs_at_start(one)) {
       finding.code = "collector_silent";
       finding.severity = Severity::warning;
       finding.title = "the collector shows nothing";

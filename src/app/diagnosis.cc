@@ -13,7 +13,11 @@ namespace {
 constexpr double kSlowCall = 0.005;    // mean
 constexpr double kSlowestCall = 0.05;  // once
 constexpr size_t kSlowCalls = 3;
-constexpr size_t kNamed = 8;  // more metrics than these are counted, not named
+// Libraries that are loaded and drivers that are begun with take their time, once.
+constexpr uint64_t kOfTheStart = 3;  // so many calls at most
+constexpr double kSlowStart = 1;
+constexpr double kLongStart = 5;  // in one call, before the first frame
+constexpr size_t kNamed = 8;      // more metrics than these are counted, not named
 constexpr double kOftenMissed = 0.01;
 
 std::string_view state_reason(std::string_view state) {
@@ -146,6 +150,7 @@ CollectorDiagnosis diagnose_one(const Report& report, const ReportCollector& col
                       [&](const ReportValue& value) { return value.state == "error" && missing(device, value); }))
         losses[device.id] = loss;
   for (const ReportAbsence& absence : collector.absences) {
+    if (!collector.running()) break;  // they are of when it last ran
     const ReportDevice* device = device_of(report, absence.device);
     if (device != nullptr && elsewhere(absence.metric, device->id)) continue;
     // That it is lost is told with what it lacks; its status is known.
@@ -168,15 +173,18 @@ CollectorDiagnosis diagnose_one(const Report& report, const ReportCollector& col
     for (const ReportValue& value : report.host)
       if (value.value) read.insert(value.metric);
     for (const ReportValue& value : report.host)
-      if (!value.value && read.count(value.metric) == 0)
+      if (collector.running() && !value.value && read.count(value.metric) == 0)
         reasons.add(std::string(state_reason(value.state)), value.state, value.metric, "");
   }
   out.metrics = read.size();
   out.not_read = reasons.lines(std::max<size_t>(out.devices, 1));
-  for (const ReportCall& call : collector.calls)
-    if (call.calls != 0 &&
-        (call.seconds / static_cast<double>(call.calls) >= kSlowCall || call.longest >= kSlowestCall))
+  for (const ReportCall& call : collector.calls) {
+    // What was asked in vain is left alone, and how long that took is nobody's concern.
+    if (call.calls == 0 || collector.state == "absent") continue;
+    if (call.calls <= kOfTheStart && call.longest < kSlowStart) continue;
+    if (call.seconds / static_cast<double>(call.calls) >= kSlowCall || call.longest >= kSlowestCall)
       out.slow.push_back(call);
+  }
   std::stable_sort(out.slow.begin(), out.slow.end(),
                    [](const ReportCall& a, const ReportCall& b) { return a.longest > b.longest; });
   if (out.slow.size() > kSlowCalls) out.slow.resize(kSlowCalls);
@@ -213,6 +221,10 @@ void advise(const Report& report, Diagnosis& diagnosis) {
       advice.push_back(collector.name +
                        " sits in the kernel and cannot be killed: see dmesg; only its driver, or a reboot, "
                        "lets it go");
+    if (collector.state == "silent" || (collector.state == "starting" && collector.current_call_seconds >= kLongStart))
+      advice.push_back(collector.name + " does not answer" +
+                       (collector.current_call.empty() ? "" : ": it sits in " + collector.current_call) +
+                       ". Its process is ended and started anew after poll.hang; see dmesg if that repeats");
     advise_losses(report, collector, advice);
     if (collector.state == "released")
       advice.push_back("accelmon resume " + collector.vendor + " takes its devices up again");
@@ -354,9 +366,11 @@ std::string render_doctor(const Report& report, const Diagnosis& diagnosis, cons
     const ReportCollector& collector = *one.collector;
     hanging(out, left(report.label(collector), label + 1), headline(report, one), width);
     bool first = true;
+    // Of devices that were let go or are gone nothing is known any more.
+    const bool gone = collector.state == "absent" || collector.state == "released";
     for (const auto& [name, value] : collector.facts) {
       // The headline tells these.
-      if (value.empty() || name == "library version" || name == "driver version") continue;
+      if (gone || value.empty() || name == "library version" || name == "driver version") continue;
       two_columns(out, first ? "about" : "", name, value, width);
       first = false;
     }
@@ -382,6 +396,7 @@ std::string render_doctor(const Report& report, const Diagnosis& diagnosis, cons
     }
     first = true;
     for (const auto& [code, count] : collector.errors) {
+      if (gone) break;  // what it is absent for stands in its headline
       two_columns(out, first ? "errors" : "", code, plural(count, "time", "times"), width);
       first = false;
     }

@@ -131,6 +131,87 @@ TEST_F(Rendering, BoardsOfSeveralMakers) {
        {"nvidia 0  ", "amd 0  ", "amd 0:1    partition CPX/NPS4", "hotspot 84 C", "  1 partition\n"})
     EXPECT_NE(text.find(words), std::string::npos) << words << " in\n" << text;
   EXPECT_EQ(text.find("MIG"), std::string::npos) << text;
+  // What befalls the board is told once.
+  one.collectors.push_back({.name = "amdgpu", .vendor = "amd", .brief = "", .state = "silent", .message = ""});
+  EXPECT_EQ(judge(one, board).text.find("no data: amdgpu is silent"), 0u);
+  EXPECT_EQ(judge(one, part).text, "as its board");
+  one.collectors.pop_back();
+  for (ReportDevice& device : one.devices) device.vendor = "intel";
+  EXPECT_NE(render_status(one, {}).find("  1 tile\n"), std::string::npos);
+}
+
+// What a collector knew when it last ran is not told as if it were so now, and what is to be done is.
+TEST_F(Rendering, ACollectorThatDoesNotRun) {
+  Report one = report("healthy");
+  ReportCollector& nvml = one.collectors[1];
+  ASSERT_EQ(nvml.name, "nvml");
+  nvml.absences = {{"hw.fan.speed", "", "unsupported", "this board has no fan"}};
+  nvml.calls = {{"nvmlInit_v2", 1, 0.2, 0.2}, {"nvmlDeviceGetTemperature", 100, 2, 0.03}};
+  nvml.errors = {{"NVML_ERROR_DRIVER_NOT_LOADED", 3}};
+  const auto doctor = [&] { return render_doctor(one, diagnose(one), {}); };
+  const auto says = [](const std::string& text, std::string_view words) { return text.find(words) != text.npos; };
+  std::string text = doctor();
+  EXPECT_TRUE(says(text, "this board has no fan") && says(text, "nvmlDeviceGetTemperature") &&
+              says(text, "CUDA version"));
+  EXPECT_FALSE(says(text, "nvmlInit_v2")) << "what is done once may take its time";
+  nvml.calls[0].longest = nvml.calls[0].seconds = 4;
+  EXPECT_TRUE(says(doctor(), "nvmlInit_v2")) << "but not any time";
+
+  nvml.state = "silent";
+  nvml.message = "no answer for 70 s; in nvmlDeviceGetTemperature for 69 s";
+  nvml.current_call = "nvmlDeviceGetTemperature";
+  nvml.current_call_seconds = 69;
+  nvml.age = 70;
+  text = doctor();
+  EXPECT_TRUE(says(text, "nvml does not answer: it sits in nvmlDeviceGetTemperature. Its process")) << text;
+  EXPECT_FALSE(says(text, "this board has no fan")) << text;
+  EXPECT_TRUE(says(text, "CUDA version")) << "which library it is that hangs";
+  nvml.state = "starting";
+  nvml.message = "no frame yet for 70 s; in nvmlDeviceGetTemperature for 69 s";
+  EXPECT_TRUE(says(doctor(), "nvml does not answer: it sits in"));
+  EXPECT_TRUE(says(doctor(), "starting: no frame yet for 70 s; in nvmlDevice"));
+  EXPECT_EQ(judge(one, one.devices[0]).text, "no data: nvml is starting in nvmlDeviceGetTemperature for 69 s");
+  nvml.current_call_seconds = 2;
+  EXPECT_FALSE(says(doctor(), "does not answer")) << "a start takes its time";
+
+  nvml.state = "absent";
+  nvml.current_call.clear();
+  nvml.message =
+      "the NVIDIA driver is not loaded (/usr/lib/libnvidia-ml.so.1 is installed); load it with `modprobe nvidia`";
+  text = doctor();
+  for (const char* of_the_past : {"CUDA version", "this board has no fan", "slow", "errors"})
+    EXPECT_FALSE(says(text, of_the_past)) << of_the_past << " in\n" << text;
+  EXPECT_TRUE(says(text, "modprobe nvidia")) << text;
+  EXPECT_EQ(judge(one, one.devices[0]).text, "no data: nvml is absent (the NVIDIA driver is not loaded)");
+}
+
+TEST_F(Rendering, AgesAndProcessesAreOfWhatIsShown) {
+  Report one = report("healthy");
+  const auto process = [&](ReportDevice& device, const char* pid, std::optional<double> bytes) {
+    device.values.push_back({"accelmon.process.gpu.memory.usage",
+                             {{"process.pid", pid}, {"process.executable.name", "python3"}},
+                             bytes,
+                             "By",
+                             bytes ? "ok" : "stale",
+                             0.1});
+  };
+  ReportDevice other = one.devices[0];
+  other.id = "0000:65:00.0";
+  other.vendor = "amd";
+  other.collector = "amdgpu";
+  one.collectors.push_back(
+      {.name = "amdgpu", .vendor = "amd", .brief = "", .state = "running", .message = "", .age = 0.2});
+  process(other, "4711", 1e9);
+  process(one.devices[0], "4712", std::nullopt);
+  one.devices.push_back(other);
+  EXPECT_NE(render_status(one, {}).find("4712"), std::string::npos) << "its memory is not told";
+  ReportCollector& nvml = one.collectors[1];
+  nvml.state = "silent";
+  nvml.age = 70;
+  const std::string text = render_status(one, {});
+  EXPECT_NE(text.find("polled 0.2 s ago"), std::string::npos) << text;
+  EXPECT_EQ(text.find("4712"), std::string::npos) << "nobody knows whether it still runs\n" << text;
+  EXPECT_NE(text.find("4711"), std::string::npos) << text;
 }
 
 TEST_F(Rendering, BannerOfASimulationAndOfOtherAddresses) {

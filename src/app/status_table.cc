@@ -228,13 +228,16 @@ std::string header(const Report& report) {
   out += " · " + (whole == 0 ? std::string("no accelerator") : plural(whole, "accelerator", "accelerators"));
   if (parts != 0) out += ", " + plural(parts, "partition", "partitions");
   if (report.simulated) out += " (simulated)";
-  // The oldest of what is shown, so that nothing looks fresher than it is.
-  std::optional<double> age;
+  // The oldest of what is shown, so that nothing looks fresher than it is. Devices without data say so themselves.
+  std::optional<double> age, of_all;
   for (const ReportCollector& one : report.collectors) {
     const bool shown = std::any_of(report.devices.begin(), report.devices.end(),
                                    [&](const ReportDevice& device) { return device.collector == one.name; });
-    if (one.age && (shown || report.devices.empty())) age = std::max(age.value_or(0), *one.age);
+    if (!one.age || !(shown || report.devices.empty())) continue;
+    of_all = std::max(of_all.value_or(0), *one.age);
+    if (one.running()) age = std::max(age.value_or(0), *one.age);
   }
+  if (!age) age = of_all;
   if (report.sampled)
     out += " · no agent running: sampled here";
   else
@@ -288,7 +291,10 @@ std::string process_table(const Report& report) {
   const bool with_vendor = numbers_repeat(report);
   for (const ReportDevice& device : report.devices)
     for (const ReportValue& value : device.values)
-      if (value.metric == "accelmon.process.gpu.memory.usage")
+      // Whether those of a source that is silent are still there is not known.
+      if (value.metric == "accelmon.process.gpu.memory.usage" &&
+          (value.value ||
+           (report.collector(device.source(value)) != nullptr && report.collector(device.source(value))->running())))
         processes.push_back({std::string(value.attribute("process.pid")),
                              std::string(value.attribute("process.executable.name")), index_of(device, with_vendor),
                              value.value});

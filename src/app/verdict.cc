@@ -132,16 +132,23 @@ std::string held_memory(const ReportDevice& device) {
   return text;
 }
 
+// The first of what a message says: a line of a table has no room for the rest, and accelmon doctor tells it.
+std::string_view first_of(std::string_view message) {
+  for (const std::string_view end : {"; ", " (", ". ", ": "}) message = message.substr(0, message.find(end));
+  return message;
+}
+
 std::string why_unreadable(const ReportCollector& collector) {
   std::string text = "no data: " + collector.name + " is ";
-  if (collector.state == "silent" || collector.state == "stuck") {
+  if (collector.state == "silent" || collector.state == "stuck" ||
+      (collector.state == "starting" && !collector.current_call.empty())) {
     text += collector.state;
     if (!collector.current_call.empty())
       text += " in " + collector.current_call + " for " + span_of_time(collector.current_call_seconds);
     return text;
   }
   text += collector.state == "backing_off" ? "being started again" : collector.state;
-  return collector.message.empty() ? text : text + " (" + collector.message + ")";
+  return collector.message.empty() ? text : text + " (" + std::string(first_of(collector.message)) + ")";
 }
 
 // Not what the bus and the kernel's log say of a device, which is there whether its driver reads it or not, nor what it
@@ -178,9 +185,7 @@ const ReportCollector* debtor(const Report& report, const ReportDevice& device) 
   return found;
 }
 
-}  // namespace
-
-Verdict judge(const Report& report, const ReportDevice& device) {
+Verdict judge_alone(const Report& report, const ReportDevice& device) {
   const std::string_view unread = why_unread(device);
   const ReportCollector* silent = read_by_another(report, device) ? nullptr : debtor(report, device);
   const bool failed = set(device, "hw.status", "hw.state", "failed");
@@ -228,6 +233,7 @@ Verdict judge(const Report& report, const ReportDevice& device) {
     }
     return {Level::fine, "idle"};
   }
+  if (parts > 0 && device.vendor == "intel") return {Level::fine, plural(parts, "tile", "tiles")};
   if (parts > 0)
     return {Level::fine, (device.vendor == "nvidia" ? "MIG, " : "") + plural(parts, "partition", "partitions")};
   if (!anything_read(device)) return {Level::attention, "nothing could be read: accelmon doctor"};
@@ -238,6 +244,19 @@ Verdict judge(const Report& report, const ReportDevice& device) {
       (parent != report.devices.end() && set(*parent, "hw.status", "hw.state", "ok")))
     return {Level::fine, "ok"};
   return {Level::fine, utilization ? "busy" : "-"};
+}
+
+}  // namespace
+
+Verdict judge(const Report& report, const ReportDevice& device) {
+  Verdict own = judge_alone(report, device);
+  if (device.parent.empty() || own.level == Level::fine) return own;
+  const auto board = std::find_if(report.devices.begin(), report.devices.end(),
+                                  [&](const ReportDevice& other) { return other.id == device.parent; });
+  if (board == report.devices.end() || board->id == device.id) return own;
+  // What its board says already is not said again for each part of it.
+  if (judge_alone(report, *board).text == own.text) own.text = "as its board";
+  return own;
 }
 
 }  // namespace accelmon
