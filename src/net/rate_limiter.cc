@@ -34,7 +34,7 @@ ClientKey client_key(const SocketAddress& address) {
 RateLimiter::RateLimiter(Nanos interval, uint32_t burst, size_t clients)
     : interval_(std::max<Nanos>(interval, 0)), span_(interval_ * std::max<int64_t>(burst, 1)) {
   if (interval_ == 0) return;
-  buckets_.resize(std::bit_ceil(std::max(clients, kWays)));
+  count_ = std::bit_ceil(std::max(clients, kWays));
   if (::getrandom(&seed_, sizeof seed_, 0) != sizeof seed_) seed_ = reinterpret_cast<uintptr_t>(this);
 }
 
@@ -46,11 +46,12 @@ size_t RateLimiter::set_of(const ClientKey& client) const {
     mixed = (mixed + seed_) * 0xbf58476d1ce4e5b9ull;
     mixed ^= mixed >> 29;
   }
-  return (mixed & (buckets_.size() / kWays - 1)) * kWays;
+  return (mixed & (count_ / kWays - 1)) * kWays;
 }
 
 bool RateLimiter::take(const ClientKey& client, Nanos now) {
   if (!limits()) return true;
+  if (buckets_.empty()) buckets_.resize(count_);
   Bucket* const set = &buckets_[set_of(client)];
   Bucket* its = std::find_if(set, set + kWays, [&](const Bucket& one) { return one.client == client; });
   if (its == set + kWays) {
@@ -64,7 +65,7 @@ bool RateLimiter::take(const ClientKey& client, Nanos now) {
 }
 
 bool RateLimiter::would_take(const ClientKey& client, Nanos now) const {
-  if (!limits()) return true;
+  if (!limits() || buckets_.empty()) return true;
   const Bucket* const set = &buckets_[set_of(client)];
   const Bucket* its = std::find_if(set, set + kWays, [&](const Bucket& one) { return one.client == client; });
   return its == set + kWays || std::max(its->full_at, now) + interval_ - now <= span_;

@@ -48,7 +48,8 @@ class RateLimiter {
   Nanos interval_;
   Nanos span_;  // of the whole burst
   uint64_t seed_ = 0;
-  std::vector<Bucket> buckets_;
+  size_t count_ = 0;             // of buckets
+  std::vector<Bucket> buckets_;  // none until the first is wanted
 };
 
 }  // namespace accelmon
