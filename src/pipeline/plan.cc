@@ -112,6 +112,7 @@ class Planner {
     healths();
     if (left_out_ > 0)
       catalog_->facts.emplace_back("series not derived, the catalog is full", std::to_string(left_out_));
+    catalog_->series.shrink_to_fit();
     plan_.catalog = std::move(catalog_);
     return std::move(plan_);
   }
