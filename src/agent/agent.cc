@@ -301,7 +301,10 @@ class AgentImpl : public Agent {
     exporters_.look(clock_.monotonic());
     if (changed) publish();
     if (options_.serve && clock_.wall() - book_.evaluated_at() >= config_.poll.slow) look_for_findings();
-    // What reading and planning a catalog took goes back to the system, once things have settled.
+    // What reading and planning a catalog took, and laying out the first page of it, goes back to the system, once
+    // things have settled.
+    const uint64_t prepared = pages_.counters().prepared.load(std::memory_order_relaxed);
+    if (std::exchange(prepared_, prepared) != prepared) trim_at_ = clock_.monotonic() + 5 * kSecond;
     if (trim_at_ != 0 && clock_.monotonic() >= trim_at_) {
       trim_at_ = 0;
       release_unused_memory();
@@ -565,6 +568,7 @@ class AgentImpl : public Agent {
   Nanos published_at_ = 0;
   const Nanos started_ = real_clock().monotonic();
   Nanos trim_at_ = 0;       // 0: nothing to give back
+  uint64_t prepared_ = 0;   // pages, when it was looked last
   bool bus_known_ = false;  // presence has shown a catalog
 
   mutable std::mutex snapshot_mutex_;

@@ -85,7 +85,9 @@ HttpResponse Pages::metrics(const HttpRequest& request) {
     // A slow client may still be sent the old page; then a second one steps in.
     if (current != nullptr && current.use_count() != 1) std::swap(current, spare_[which]);
     Page& page = *writable(current);
+    const uint64_t prepared = exposition_.prepared();
     exposition_.render(*snapshot, format, page.plain);
+    if (exposition_.prepared() != prepared) counters_.prepared.fetch_add(1, std::memory_order_relaxed);
     page.sequence = snapshot->sequence;
     counters_.page_bytes.store(page.plain.size(), std::memory_order_relaxed);
   }

@@ -38,6 +38,7 @@ struct PageCounters {
   std::atomic<int64_t> render_time{0};
   std::atomic<uint64_t> page_bytes{0};
   std::atomic<int64_t> last_scrape{0};  // monotonic; 0: never
+  std::atomic<uint64_t> prepared{0};    // pages that were laid out anew, after which there is memory to give back
 };
 
 class Pages {

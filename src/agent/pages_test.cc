@@ -112,6 +112,24 @@ TEST_F(PagesTest, NewOptionsHoldFromTheNextPage) {
   EXPECT_EQ(get("/metrics").body, before.body);
 }
 
+TEST_F(PagesTest, APageLaidOutAnewIsCounted) {
+  constexpr std::string_view kProtobuf =
+      "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+  const auto prepared = [this] { return pages_.counters().prepared.load(); };
+  EXPECT_EQ(prepared(), 0u);
+  get("/metrics");
+  EXPECT_EQ(prepared(), 1u);
+  current_ = snapshot_of(2, 6);
+  get("/metrics");
+  get("/metrics", "application/openmetrics-text;version=1.0.0");
+  EXPECT_EQ(prepared(), 1u) << "both texts are of one layout";
+  get("/metrics", kProtobuf);
+  EXPECT_EQ(prepared(), 2u);
+  pages_.set_options({.except = {"system.*"}});
+  get("/metrics");
+  EXPECT_EQ(prepared(), 3u);
+}
+
 TEST_F(PagesTest, FormatAndEncodingAreNegotiated) {
   const HttpResponse text = get("/metrics", "", "gzip;q=0");
   EXPECT_TRUE(text.content_encoding.empty());

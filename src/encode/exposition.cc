@@ -322,10 +322,13 @@ Exposition& Exposition::operator=(Exposition&&) noexcept = default;
 void Exposition::render(const Snapshot& snapshot, ExpositionFormat format, std::string& page) {
   if (format == ExpositionFormat::protobuf) {
     if (protobuf_ == nullptr) protobuf_ = std::make_unique<ProtobufExposition>(options_);
-    protobuf_->render(snapshot, page);
+    if (protobuf_->render(snapshot, page)) ++prepared_;
     return;
   }
-  if (!plan_->fits(snapshot)) plan_->build(snapshot, options_);
+  if (!plan_->fits(snapshot)) {
+    plan_->build(snapshot, options_);
+    ++prepared_;
+  }
   plan_->take_frames(snapshot);
   // Not cleared first: a page of the last size is grown by the bound's slack alone, and only that is filled with zeros.
   page.resize(plan_->bound);

@@ -51,13 +51,15 @@ class Exposition {
 
   // Replaces `page` (its capacity is kept) by the rendering of `snapshot`.
   void render(const Snapshot& snapshot, ExpositionFormat format, std::string& page);
-  size_t bytes() const;  // memory held by the prepared prefixes
+  size_t bytes() const;                            // memory held by the prepared prefixes
+  uint64_t prepared() const { return prepared_; }  // how often prefixes were, which leaves free memory behind
 
  private:
   struct Plan;
   PageOptions options_;
   std::unique_ptr<Plan> plan_;
   std::unique_ptr<ProtobufExposition> protobuf_;  // made when somebody asks for it
+  uint64_t prepared_ = 0;
 };
 
 }  // namespace accelmon

@@ -234,12 +234,14 @@ ProtobufExposition::~ProtobufExposition() = default;
 ProtobufExposition::ProtobufExposition(ProtobufExposition&&) noexcept = default;
 ProtobufExposition& ProtobufExposition::operator=(ProtobufExposition&&) noexcept = default;
 
-void ProtobufExposition::render(const Snapshot& snapshot, std::string& page) {
-  if (!plan_->fits(snapshot)) plan_->build(snapshot, options_);
+bool ProtobufExposition::render(const Snapshot& snapshot, std::string& page) {
+  const bool anew = !plan_->fits(snapshot);
+  if (anew) plan_->build(snapshot, options_);
   plan_->take_frames(snapshot);
   page.resize(plan_->bound);
   const char* end = plan_->write(page.data());
   page.resize(static_cast<size_t>(end - page.data()));
+  return anew;
 }
 
 size_t ProtobufExposition::bytes() const {

@@ -22,8 +22,9 @@ class ProtobufExposition {
   ProtobufExposition(ProtobufExposition&&) noexcept;
   ProtobufExposition& operator=(ProtobufExposition&&) noexcept;
 
-  // Replaces `page` (its capacity is kept) by the rendering of `snapshot`.
-  void render(const Snapshot& snapshot, std::string& page);
+  // Replaces `page` (its capacity is kept) by the rendering of `snapshot`. Returns whether the families were prepared
+  // anew for it.
+  bool render(const Snapshot& snapshot, std::string& page);
   size_t bytes() const;  // memory held by what is prepared
 
  private:
