@@ -36,6 +36,7 @@ THIRD_PARTY = {
     "tl/expected.hpp": ["src/base/status.h"],
     "benchmark/": ["bench/*.cc", "src/*/*_bench.cc", "src/*/*/*_bench.cc"],
     "prometheus/": ["bench/*.cc"],
+    "valgrind/": ["bench/*.cc"],
     # Google's library and what protoc makes of src/encode/testdata/proto: a judge.
     "google/protobuf/": ["src/encode/*_test.cc", "bench/*.cc"],
     "judge/": ["src/encode/*_test.cc", "bench/*.cc"],
