@@ -167,7 +167,7 @@ Pipeline::~Pipeline() = default;
 Pipeline::Pipeline(Pipeline&&) noexcept = default;
 Pipeline& Pipeline::operator=(Pipeline&&) noexcept = default;
 
-CatalogPtr Pipeline::set_catalog(CatalogPtr raw) {
+CatalogPtr Pipeline::set_catalog(const CatalogPtr& raw) {
   return impl_->set_catalog(*raw);
 }
 void Pipeline::process(const Frame& raw, Frame& out) {

@@ -52,7 +52,7 @@ class Pipeline {
 
   // `raw` is the collector's catalog, already validated. Returns the catalog of the frames that process() makes; its
   // generation is raw's.
-  CatalogPtr set_catalog(CatalogPtr raw);
+  CatalogPtr set_catalog(const CatalogPtr& raw);
 
   // `raw` is laid out by the last set catalog (same generation, same number of series: the caller checks). Fills `out`.
   void process(const Frame& raw, Frame& out);
