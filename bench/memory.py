@@ -64,7 +64,7 @@ def sum_up(maps, program, history_bytes):
     for permissions, size, name, fields in maps:
         # A thread's stack lies above its guard page; the history is one reservation of the size that it may have.
         kind = kind_of(permissions, name, program, name == "" and guarded)
-        if kind == "other memory" and size >= history_bytes > 0:
+        if kind == "other memory" and history_bytes - 65536 < size <= history_bytes:
             kind = "history"
         guarded = name == "" and permissions.startswith("---")
         sums[kind] += fields["Pss"]
