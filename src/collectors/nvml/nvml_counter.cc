@@ -14,13 +14,15 @@ uint64_t width_of_fall(uint64_t from, uint64_t to) {
 }  // namespace
 
 std::optional<uint64_t> WrapCounter::update(uint64_t raw, Nanos monotonic) {
+  // All ones is what a driver answers that has no number; a counter that stands there is missed for one reading.
+  if (certain_ && raw == width_ - 1) return std::nullopt;
   const uint64_t last = last_;
   const double elapsed = to_seconds(monotonic - last_at_);
   last_ = raw;
   last_at_ = monotonic;
   if (!started_) {
     started_ = true;
-    total_ = raw;
+    total_ = certain_ ? 0 : raw;
     return total_;
   }
 

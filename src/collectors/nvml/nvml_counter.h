@@ -3,8 +3,9 @@
 // NVML does not say how wide its byte counters are. What is done about it:
 //  - The running total starts at the first raw reading and grows by differences, in 64 bits.
 //  - A value that the driver hands out as an unsigned int has 32 bits: set_width(). (So come the bytes of the PCIe
-//  link,
-//    measured on an H100 with driver 580: docs/gpu-measurements.md.) Every fall is a wrap then.
+//    link, measured on an H100 with driver 580: docs/gpu-measurements.md.) Every fall is a wrap then. Where such a
+//    counter stands says nothing of what it has counted, so the total starts at 0: after a restart of this process a
+//    rate over it sees a counter that began anew, and not what the raw reading happened to be. All ones is no reading.
 //  - A reading below the one before is a wrap if it fell by more than half of 2^32, or of 2^42 (which is 2^32 KiB, a
 //    32-bit counter of KiB shown in bytes), and the earlier reading lay below that bound. The bound is then the width.
 //    A driver that is in use cannot be reset, so that a restart is much less likely than a wrap.

@@ -47,6 +47,16 @@ TEST(Counter, BeginsAnewAfterARestart) {
   EXPECT_EQ(counter.update(20, 3 * kSecond), 20u);
 }
 
+// Its raw reading is no count: a rate over a total that began there would show gigabytes that nobody sent.
+TEST(Counter, OfAKnownWidthBeginsAtZero) {
+  WrapCounter counter(1e9);
+  counter.set_width(k2To32);
+  EXPECT_EQ(counter.update(k2To32 - 1000, kSecond), 0u);
+  EXPECT_EQ(counter.update(k2To32 - 400, 2 * kSecond), 600u);
+  EXPECT_EQ(counter.update(k2To32 - 1, 3 * kSecond), std::nullopt) << "all ones is what stands for no number";
+  EXPECT_EQ(counter.update(50, 4 * kSecond), 1050u);
+}
+
 TEST(Counter, SaysNothingOfAnIntervalInWhichItMayHaveWrappedTwice) {
   WrapCounter counter(20e9);  // a 32-bit count of bytes at 20 GB/s wraps five times a second
   counter.update(k2To32 - 10, kSecond);
