@@ -246,7 +246,7 @@ class Gpu {
   std::array<double, kReasons> throttled_{};  // seconds
   std::array<bool, kReasons> active_{};
   struct Counts {
-    double cycles = 0, time = 0;
+    double cycles = 0, time = 0, read_at = 0;  // seconds: by the firmware, by this host
     std::array<double, 5> residencies{};
   };
   std::optional<Counts> counts_;

@@ -206,7 +206,8 @@ void Gpu::follow_residencies() {
   if (!cycles) return;
   Counts now;
   now.cycles = *cycles;
-  now.time = metrics_.get(Gauge::time).value_or(static_cast<double>(host_.clock.monotonic()) * 1e-9);
+  now.read_at = to_seconds(host_.clock.monotonic());
+  now.time = metrics_.get(Gauge::time).value_or(now.read_at);
   for (size_t i = 0; i < now.residencies.size(); ++i) now.residencies[i] = metrics_.get(kResidencies[i]).value_or(0);
   if (!counts_) {
     counts_ = now;
@@ -215,7 +216,8 @@ void Gpu::follow_residencies() {
   }
   const std::optional<double> passed = advance32(counts_->cycles, now.cycles);
   if (passed && *passed == 0) return;  // the firmware's table is still the last one
-  const double seconds = now.time - counts_->time;
+  // The firmware's clock says between which two tables the counts grew, to a second; no more than has passed here.
+  const double seconds = std::min(now.time - counts_->time, now.read_at - counts_->read_at + 1);
   if (passed && seconds > 0) {
     double shares[5] = {};
     for (size_t i = 0; i < 5; ++i) {

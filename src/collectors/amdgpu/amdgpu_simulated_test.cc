@@ -209,6 +209,25 @@ TEST_F(AmdgpuSimulated, GarbageIsNoReading) {
   }
 }
 
+// The firmware's own time is part of the table: a wild one must not become time for which clocks were held down.
+TEST_F(AmdgpuSimulated, GarbageAddsNoTimeOfThrottling) {
+  std::string text = kRadeon;
+  text.replace(text.find("\"1.3\""), 5, "\"1.7\"");
+  machine(text);
+  settle();
+  write("[[fault]]\nvendor = \"amd\"\nkind = \"garbage\"\nfile = \"gpu_metrics\"\n");
+  for (int i = 0; i < 20; ++i) (void)poll();
+  write("");
+  for (int i = 0; i < 4; ++i) (void)poll();
+  int told = 0;
+  for (size_t i = 0; i < catalog.series.size(); ++i) {
+    if (catalog.series[i].metric != MetricId::throttle_time || frame.states[i] != State::ok) continue;
+    ++told;
+    EXPECT_LT(frame.values[i], 300) << "seconds in some seconds";
+  }
+  EXPECT_GT(told, 0);
+}
+
 TEST_F(AmdgpuSimulated, ADeviceThatFallsOffTheBusHasFailed) {
   machine(kRadeon);
   settle();
