@@ -147,6 +147,28 @@ TEST(Gate, ACounterThatStaysAtAWildValueRecoversWhenItReturns) {
   EXPECT_EQ(rig.feed(1600), State::ok);
 }
 
+// What a driver answers that has no number comes again at the next poll, and bears itself out.
+TEST(Gate, NoCounterOfErrorsShowsASentinel) {
+  for (const MetricId metric : {MetricId::pcie_replays, MetricId::errors, MetricId::errors_lifetime}) {
+    Rig rig = one(metric);
+    EXPECT_EQ(rig.feed(3), State::ok);
+    for (const double sentinel : {4294967295.0, 4294967294.0, 18446744073709551615.0})
+      for (int poll = 0; poll < 3; ++poll) EXPECT_EQ(rig.feed(sentinel), State::implausible) << sentinel;
+    EXPECT_EQ(rig.feed(4), State::ok);
+  }
+  // All ones of 64 bits, in bytes, microjoules and nanoseconds.
+  for (const auto& [metric, sentinel] : {std::pair{MetricId::gpu_memory_io, 1.8446744073709552e19},
+                                         {MetricId::gpu_io, 1.8446744073709552e19},
+                                         {MetricId::link_io, 1.8446744073709552e19},
+                                         {MetricId::energy, 1.8446744073709552e13},
+                                         {MetricId::throttle_time, 1.8446744073709552e10}}) {
+    Rig rig = one(metric);
+    EXPECT_EQ(rig.feed(3), State::ok);
+    for (int poll = 0; poll < 3; ++poll) EXPECT_EQ(rig.feed(sentinel), State::implausible) << info(metric).name;
+    EXPECT_EQ(rig.feed(4), State::ok);
+  }
+}
+
 TEST(Gate, ACounterThatKeepsFallingNeverPasses) {
   Rig rig = energy();
   EXPECT_EQ(rig.feed(1000), State::ok);
