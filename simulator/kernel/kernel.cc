@@ -53,7 +53,7 @@ std::string sentinel(const std::string& honest, bool binary) {
 // A file of the tree. As sysfs does it, what it says is made at offset 0 and kept for the reads that go on from there.
 class TreeFile : public OpenFile {
  public:
-  TreeFile(Kernel& kernel, std::string path) : kernel_(kernel), path_(std::move(path)) {}
+  TreeFile(Kernel& kernel, std::string path) : kernel_(kernel), path_(std::move(path)), opened_(kernel.now()) {}
 
   ssize_t read(void* buffer, size_t size, off_t offset) override {
     if (offset < 0) return -EINVAL;
@@ -87,6 +87,8 @@ class TreeFile : public OpenFile {
     if (!file) return ENODEV;
     const Verdict verdict = kernel_.judge(path_, *file, false);
     if (verdict.error != 0) return verdict.error;
+    // It was the file of a driver that has gone since; the one that came has files of its own.
+    if (!file->of_bus && verdict.since > opened_) return ENODEV;
     Bytes bytes = file->content(Moment{world->scenario, verdict.t, verdict.since});
     if (bytes.error != 0) return bytes.error;
     if (verdict.all_ones) std::fill(bytes.text.begin(), bytes.text.end(), '\xff');
@@ -98,6 +100,7 @@ class TreeFile : public OpenFile {
 
   Kernel& kernel_;
   const std::string path_;
+  const double opened_;
   std::mutex mutex_;
   std::string said_;
 };

@@ -217,6 +217,17 @@ TEST_F(KernelFaults, GarbageAndACrash) {
   EXPECT_TRUE(WIFSIGNALED(status_) && WTERMSIG(status_) == SIGABRT);
 }
 
+TEST_F(KernelFaults, AFileOfADriverThatHasGoneStaysGone) {
+  in_child("[[fault]]\nvendor = \"amd\"\nkind = \"driver_unloaded\"\nfrom = 0.2\nuntil = 0.3\n", [this] {
+    const int fd = open("mem_info_vram_total");
+    EXPECT_EQ(read(fd), "1048576000\n");
+    std::this_thread::sleep_for(std::chrono::milliseconds(400));
+    EXPECT_EQ(read(fd), "errno " + std::to_string(ENODEV));
+    EXPECT_EQ(read(open("mem_info_vram_total")), "1048576000\n") << "that of the driver that came";
+  });
+  expect_fine();
+}
+
 TEST_F(KernelFaults, ASentinelIsAllOnesBehindTheHeader) {
   in_child(fault("kind = \"sentinel\""), [this] {
     const std::string table = read(open("gpu_metrics"));
