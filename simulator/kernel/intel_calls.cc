@@ -176,7 +176,7 @@ class CounterFile : public OpenFile {
     if (!file) return -ENODEV;
     const Verdict verdict = kernel_.judge(path, *file, false);
     // The end of the file is what perf answers for a PMU that is gone.
-    if (verdict.error == ENODEV) return 0;
+    if (verdict.error == ENODEV || verdict.since > opened_) return 0;
     if (verdict.error != 0) return -verdict.error;
     uint64_t words[2] = {Counter(d.driver, config_).value(d, verdict.since, verdict.t),
                          static_cast<uint64_t>(std::max(verdict.t - opened_, 0.0) * 1e9)};

@@ -76,6 +76,7 @@ class TreeFile : public OpenFile {
     if (!file) return -ENODEV;
     const Verdict verdict = kernel_.judge(path_, *file, false);
     if (verdict.error != 0) return -verdict.error;
+    if (!file->of_bus && verdict.since > opened_) return -ENODEV;
     if (!file->control) return -ENOTTY;
     return file->control(Moment{world->scenario, verdict.t, verdict.since}, request, argument);
   }
