@@ -33,7 +33,7 @@ MEMORY_PATIENCE = 40
 @dataclasses.dataclass
 class Case:
     """One fault. `sees`: `dark` (all of its series go), `less` (some go), `down` (its process ends; it comes back by
-    itself), `steady` (nothing goes). `begin` and `end` take the rig. `check` looks while the fault lasts and says what is
+    itself), `steady` (nothing goes), `maybe` (some may go). `begin` and `end` take the rig. `check` looks while the fault lasts and says what is
     wrong."""
     title: str
     sees: str
@@ -100,9 +100,9 @@ def driver_cases(name):
              fault("error", "call", f'code = "{d["denied"]}"'), mend),
         Case("wild numbers", "less", fault("garbage"), mend, seconds=3, wild=True),
         Case("sentinels in place of numbers", "less", fault("sentinel"), mend, seconds=3),
-        Case("values stand still", "steady", lambda rig: fault("frozen", "all", f"from = {rig.now():.3f}")(rig), mend,
+        Case("values stand still", "steady", lambda rig: fault("frozen", "all", f"from = {rig.now() + 0.5:.3f}")(rig), mend,
              seconds=3, partly=True),
-        Case("counters run backwards", "steady", lambda rig: fault("backwards", "all", f"from = {rig.now():.3f}")(rig),
+        Case("counters run backwards", "steady", lambda rig: fault("backwards", "all", f"from = {rig.now() + 0.5:.3f}")(rig),
              mend, seconds=3, partly=True),
     ]
     if name == "presence":
@@ -165,7 +165,7 @@ def program_cases():
         Case("a device leaves the list and comes back", "less", mode("fewer"), fine),
         Case("the number of devices changes between calls", "less", mode("flicker"), fine, seconds=4),
         Case("the driver is unloaded and loaded again", "less", mode("unloaded"), fine),
-        Case("it comes back with another order of devices", "less", mode("reordered"), fine, seconds=3),
+        Case("it comes back with another order of devices", "maybe", mode("reordered"), fine, patience=3),
         Case("permission is lost", "less", mode("denied"), fine),
         Case("wild numbers", "less", mode("garbage"), fine, seconds=3, wild=True),
         Case("sentinels in place of numbers", "less", mode("sentinel"), fine, seconds=3),
