@@ -4,8 +4,10 @@ import copy
 import csv
 import io
 import json
+import os
 import pathlib
 import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -420,6 +422,22 @@ class InMemory(unittest.TestCase):
                 return [len(series["points"]) for series in answer["series"]]
             wait_for("some points", lambda: points() and min(points()) > 3)
             self.assertEqual(agent.get("/api/v1/range?metric=hw.power&from=0&to=10").json()["series"], [])
+
+    def test_memory_has_what_is_shown_under_the_name_that_is_shown(self):
+        # The presence check knows boards by their place on the bus alone, and is shown under the name that NVML gave them.
+        with Agent(simulate="mixed", poll="200ms") as agent:
+            wait_for("the devices", lambda: agent.page().values("hw_gpu_utilization_ratio", hw_vendor="nvidia"))
+            pid = agent.collectors()["nvml"]
+            os.kill(pid, signal.SIGSTOP)
+            self.addCleanup(lambda: agent.collectors().get("nvml") == pid and os.kill(pid, signal.SIGCONT))
+
+            def of_the_bus(what):
+                series = agent.get(f"/api/v1/{what}?metric=hw.status").json()["series"]
+                return {(one["device"], json.dumps(one["attributes"])) for one in series
+                        if one["source"] == "presence" and one.get("points") != []}
+            wait_for("the bus to speak for them", lambda: of_the_bus("latest"))
+            self.assertTrue(all(device.startswith("GPU-") for device, _ in of_the_bus("latest")))
+            wait_for("the history of it", lambda: of_the_bus("latest") <= of_the_bus("range"))
 
 
 if __name__ == "__main__":

@@ -283,7 +283,6 @@ class AgentImpl : public Agent {
     bool changed =
         clock_.monotonic() >= published_at_ + std::max<Nanos>(config_.poll.interval, 100 * kMillisecond) * 3 / 2;
     for (auto& slot : slots_) {
-      const uint64_t frames = slot->frames();
       if (slot->service()) changed = true;
       if (slot->take_catalog_changed()) {
         trim_at_ = clock_.monotonic() + 5 * kSecond;
@@ -293,10 +292,6 @@ class AgentImpl : public Agent {
           for (auto& other : slots_) other->look_again();
       }
       for (Event& event : slot->take_events()) events_.add(slot->name(), std::move(event), clock_.wall());
-      if (slot->frames() != frames) {
-        const SourceView view = slot->view();
-        store_->append(slot->name(), view.catalog, *view.frame);
-      }
     }
     exporters_.look(clock_.monotonic());
     if (changed) publish();
@@ -367,11 +362,12 @@ class AgentImpl : public Agent {
     own.catalog = self_.catalog();
     own.frame = std::move(self_frame);
     published_at_ = fresh->monotonic;
-    if (history_ || exporters_.any())
-      hand_over_.pass(*fresh, config_.poll.interval, [this](const SourceView& source) {
-        if (history_) history_->append(source.name, source.catalog, *source.frame);
-        exporters_.append(source.name, source.catalog, source.frame);
-      });
+    hand_over_.pass(*fresh, config_.poll.interval, [this, &own](const SourceView& source) {
+      // Memory is for what was read; the agent's own numbers are kept on disk alone.
+      if (&source != &own) store_->append(source.name, source.catalog, *source.frame);
+      if (history_) history_->append(source.name, source.catalog, *source.frame);
+      exporters_.append(source.name, source.catalog, source.frame);
+    });
     {
       const std::lock_guard lock(snapshot_mutex_);
       snapshot_ = std::move(fresh);
