@@ -285,36 +285,6 @@ TEST_F(AmdgpuSimulated, ADriverThatIsUnloadedIsAbsent) {
   EXPECT_EQ(value(MetricId::power, 0), 200);
 }
 
-const std::string kInstinct = R"([[amd]]
-name = "Instinct"
-unique_id = 0x5d2c81a0b9e40010
-metrics = "1.8"
-gfx_version = 90402
-compute_dies = 8
-compute_units = 304
-pci.addresses = ["0000:05:00.0"]
-memory = { total_mib = 196592, base_mib = 200, bandwidth = 5.3e12 }
-utilization = { gpu = 50, memory = 25, vcn = 20, jpeg = 30 }
-power = { draw_w = 500, energy_base_j = 1e6, input = true }
-temperature = { junction_c = 70, junction_critical_c = 100 }
-clock.graphics = { max_mhz = 2100 }
-xgmi = { links = 7, read = 1e9, write = 2e9 }
-throttle = [{ reason = "thermal", active = { kind = "square", low = 0, high = 1, period = 0.02, duty = 0.25 } }, { reason = "power_cap", active = 1 }]
-partition = { compute = "CPX", memory = "NPS4" }
-[[amd.process]]
-pid = 100
-name = "a"
-partition = 2
-memory_mib = 1000
-occupancy = 75
-[[amd.process]]
-pid = 101
-name = "b"
-partition = 7
-memory_mib = 2000
-occupancy = 25
-)";
-
 // A table whose clocks stood still says nothing of now.
 TEST_F(AmdgpuSimulated, AFrozenTableIsNoReading) {
   for (const char* revision : {"1.3", "1.8", "1.9", "3.0"}) {
