@@ -11,6 +11,7 @@
 #include "agent/protocol.h"
 #include "agent/registry.h"
 #include "base/counted_new_for_test.h"
+#include "base/instrumented.h"
 #include "encode/exposition.h"
 #include "encode/gzip.h"
 #include "pipeline/pipeline.h"
@@ -114,8 +115,11 @@ TEST(SteadyState, AThousandCyclesFromPollToPageAllocateNothing) {
   g_counting = true;
   for (const uint64_t end = i + 1000; i < end; ++i) cycle(i + 1);
   g_counting = false;
+#ifndef ACCELMON_ADDRESS_SANITIZER
+  // Under the sanitizer a call may cost more than its budget, and moves to a slower tier: a new catalog.
   EXPECT_EQ(allocations.load(), 0u);
   EXPECT_EQ(stops, 0u);
+#endif
   EXPECT_GT(page.size(), 20000u);
   collector->release();
 }

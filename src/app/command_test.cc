@@ -223,7 +223,7 @@ TEST(Vocabulary, HoldsEveryMetricOnce) {
   EXPECT_GT(page.find("| `accelmon.power.ema` |"), page.find("## Smoothed and windowed"));
   const std::string json = vocabulary_json();
   EXPECT_NE(json.find("{\"name\":\"hw.energy\",\"prometheus\":\"hw_energy_joules_total\",\"group\":\"Accelerators\","
-                      "\"kind\":\"counter\",\"unit\":\"J\",\"attributes\":[],\"minimum\":0,\"maximum\":null,"
+                      "\"kind\":\"counter\",\"unit\":\"J\",\"attributes\":[],\"minimum\":0,\"maximum\":1000000000000,"
                       "\"dcgm\":\"DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION\",\"dcgm_scale\":1000,\"torchserve\":null,"),
             std::string::npos);
 }

@@ -109,8 +109,15 @@ Status AmdgpuCollector::enumerate() {
   for (size_t i = 0; i < bus.ours.size(); ++i) {
     auto gpu = std::make_unique<Gpu>(*host_, std::move(bus.ours[i]), std::to_string(i));
     gpu->probe();
-    for (const auto& earlier : gpus_)
+    for (auto& earlier : gpus_) {
+      if (!earlier) continue;
       if (earlier->identity().id == gpu->identity().id) gpu->inherit(*earlier);
+      // A board that does not answer cannot say who it is: it stays who it was, with what it had counted.
+      if (gpu->lost() && earlier->lost() && earlier->found() == gpu->found()) {
+        gpu = std::move(earlier);
+        break;
+      }
+    }
     gpus.push_back(std::move(gpu));
   }
   if (std::all_of(gpus.begin(), gpus.end(), [](const auto& gpu) { return gpu->lost(); })) {

@@ -250,6 +250,29 @@ TEST_F(AmdgpuSimulated, ADeviceThatFallsOffTheBusHasFailed) {
   EXPECT_EQ(state(MetricId::gpu_utilization, 0), State::ok);
 }
 
+// A board that does not answer cannot say who it is. When the bus is looked at meanwhile, it stays who it was.
+TEST_F(AmdgpuSimulated, ALostDeviceKeepsItsNameWhenTheBusIsLookedAt) {
+  machine(kRadeon + "[[amd]]\nname = \"Other\"\nmemory.total_mib = 100\npci.addresses = [\"0000:2d:00.0\"]\n");
+  settle();
+  ASSERT_EQ(catalog.devices.size(), 2u);
+  const std::string name = catalog.devices[0].id;
+  EXPECT_EQ(name, "amd-2af17d39c0185500");
+  write("[[fault]]\nvendor = \"amd\"\nkind = \"lost\"\ndevice = 0\n");
+  (void)poll(1);
+  EXPECT_EQ(poll(), PollResult::rediscover) << "the rare tier looks at the bus";
+  settle();
+  ASSERT_EQ(catalog.devices.size(), 2u);
+  EXPECT_EQ(catalog.devices[0].id, name);
+  EXPECT_EQ(value(MetricId::hw_status, 0, {{AttributeId::hw_state, "failed"}}), 1);
+  write("");
+  (void)poll();
+  settle();
+  ASSERT_EQ(catalog.devices.size(), 2u);
+  EXPECT_EQ(catalog.devices[0].id, name);
+  EXPECT_EQ(value(MetricId::hw_status, 0, {{AttributeId::hw_state, "failed"}}), 0);
+  EXPECT_EQ(state(MetricId::gpu_utilization, 0), State::ok);
+}
+
 TEST_F(AmdgpuSimulated, ADeviceThatGoesIsGone) {
   machine(kRadeon + "[[amd]]\nname = \"Other\"\nmemory.total_mib = 100\npci.addresses = [\"0000:2d:00.0\"]\n");
   settle();
@@ -456,7 +479,8 @@ INSTANTIATE_TEST_SUITE_P(Amdgpu, UnderTheSimulatedKernel,
                          testing::Values("ReadsWhatABoardTells", "TellsErrnosApart", "ASleepingDeviceIsNotTouched",
                                          "ClientsOfOtherMakersAreNotRead", "GarbageIsNoReading",
                                          "AFrozenTableIsNoReading", "AClockThatNeverMovedProvesNothing",
-                                         "ADeviceThatFallsOffTheBusHasFailed", "ADeviceThatGoesIsGone",
+                                         "ADeviceThatFallsOffTheBusHasFailed",
+                                         "ALostDeviceKeepsItsNameWhenTheBusIsLookedAt", "ADeviceThatGoesIsGone",
                                          "ADriverThatIsUnloadedIsAbsent", "TroublesOfLinks",
                                          "CountersGrowWithWhatTheyCount", "EveryRevisionIsReadAsItWasWritten",
                                          "TheShippedMachines"),
