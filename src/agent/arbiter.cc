@@ -18,6 +18,11 @@ bool is_accelerator(const Device& device) {
 
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
+// Whether the frame has a reading of the series.
+bool has(const Frame& frame, uint32_t series) {
+  return series < frame.states.size() && frame.states[series] == State::ok;
+}
+
 // Empty for parts of a device, which have their parent's address, and where it is unknown.
 std::string_view address_of(const Device& device) {
   if (device.type != DeviceType::gpu) return {};
@@ -149,8 +154,7 @@ bool Arbiter::keep_counters_level(Claim& claim, std::span<const ArbiterSource> s
     if (side.answering_since == 0) return;
     const Frame& frame = *sources[side.source].view.frame;
     for (size_t k = 0; k < side.series.size(); ++k)
-      if (side.series[k] < frame.states.size() && frame.states[side.series[k]] == State::ok)
-        take(claim.places[side.places[k]], side.offsets[k], frame.values[side.series[k]]);
+      if (has(frame, side.series[k])) take(claim.places[side.places[k]], side.offsets[k], frame.values[side.series[k]]);
   };
   each(claim.winner, [&](Claim::Place& place, double& offset, double value) {
     if (std::isnan(offset)) {
@@ -172,9 +176,8 @@ void Arbiter::go_on_counting(Claim& claim, std::span<const ArbiterSource> source
   const Frame& frame = *sources[side.source].view.frame;
   for (size_t k = 0; k < side.places.size(); ++k) {
     const double last = claim.places[side.places[k]].shown;
-    const bool known = side.series[k] < frame.states.size() && frame.states[side.series[k]] == State::ok;
     double& offset = side.offsets[k];
-    if (std::isnan(last) || !known) continue;
+    if (std::isnan(last) || !has(frame, side.series[k])) continue;
     const double behind = last - frame.values[side.series[k]];
     offset = std::isnan(offset) ? behind : std::max(offset, behind);
   }
@@ -300,12 +303,11 @@ void Arbiter::learn(std::span<ArbiterSource> sources, Nanos now) {
     if (info(key.second).kind == Kind::counter) find_places(claim, before == claims_.end() ? nullptr : &before->second);
     if (before == claims_.end()) {
       // Uncontested until now: whoever had it goes on until decide() lets the other follow.
-      for (size_t i = 0; i < claim.sides.size() && claim.winner == 0; ++i)
-        if (had_before(seats_[claim.sides[i].source], claim.sides[i].series.front())) {
-          claim.winner = i;
-          claim.newcomer = i != 0;
-          break;
-        }
+      const auto had = std::find_if(claim.sides.begin(), claim.sides.end(), [&](const Claim::Side& side) {
+        return had_before(seats_[side.source], side.series.front());
+      });
+      if (had != claim.sides.end()) claim.winner = static_cast<size_t>(had - claim.sides.begin());
+      claim.newcomer = claim.winner != 0;
       continue;
     }
     claim.newcomer = before->second.newcomer;
@@ -331,12 +333,8 @@ void Arbiter::decide(std::span<ArbiterSource> sources, Nanos now, Nanos interval
       const ArbiterSource& source = sources[side.source];
       bool answers = false;
       if (source.live && source.view.frame) {
-        const std::vector<State>& states = source.view.frame->states;
-        for (const uint32_t i : side.series)
-          if (i < states.size() && states[i] == State::ok) {
-            answers = true;
-            break;
-          }
+        const Frame& frame = *source.view.frame;
+        answers = std::any_of(side.series.begin(), side.series.end(), [&](uint32_t i) { return has(frame, i); });
       }
       if (answers) {
         side.answered_at = now;
