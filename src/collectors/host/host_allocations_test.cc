@@ -1,28 +1,32 @@
-// Counts every allocation of this test program, so that a poll can be shown to make none. A file of its own: where the
-// compiler sees both these operators and their use it inlines them and takes free() for a mistake.
-#include <cstdlib>
-#include <new>
+// A poll of the host allocates nothing. A file of its own: where the compiler sees both the counting operators and their
+// use it inlines them and takes free() for a mistake.
+#include <sys/sysmacros.h>
 
+#include <filesystem>
+#include <memory>
+
+#include "base/counted_new_for_test.h"
 #include "collectors/host/host_test_tree.h"
 
 namespace accelmon::host {
-std::atomic<uint64_t> allocations{0};
-}  // namespace accelmon::host
+namespace {
 
-void* operator new(size_t size, const std::nothrow_t&) noexcept {
-  ++accelmon::host::allocations;
-  return std::malloc(size > 0 ? size : 1);
+TEST(HostCollector, PollAllocatesNothing) {
+  fake_filesystems() = {{"/", {makedev(8, 1), 1000, 500, 400}}};
+  for (const char* name : {"gpu_server", "container", "ancient"}) {
+    Tree tree(name);
+    Host host(tree);
+    ASSERT_NO_FATAL_FAILURE(host.discover());
+    host.poll();
+    if (std::filesystem::exists(tree.path("second"))) tree.second();
+    host.poll();
+    const uint64_t before = counted_new::allocations;
+    for (int i = 0; i < 10; ++i) host.collector->poll(PollRequest{7}, host.frame, host.events);
+    EXPECT_EQ(counted_new::allocations - before, 0u) << name;
+    const auto counts = std::make_unique<std::string>(100, 'x');
+    EXPECT_GT(counted_new::allocations - before, 0u) << "the count counts";
+  }
 }
-void* operator new(size_t size) {
-  if (void* memory = operator new(size, std::nothrow)) return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, size_t) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, const std::nothrow_t&) noexcept {
-  std::free(memory);
-}
+
+}  // namespace
+}  // namespace accelmon::host

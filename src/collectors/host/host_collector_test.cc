@@ -506,21 +506,6 @@ TEST(HostCollector, AFrameOfAnotherCatalogIsNotWrittenTo) {
   EXPECT_EQ(host.poll(), PollResult::rediscover);
 }
 
-TEST(HostCollector, PollAllocatesNothing) {
-  fake_filesystems() = {{"/", {makedev(8, 1), 1000, 500, 400}}};
-  for (const char* name : {"gpu_server", "container", "ancient"}) {
-    Tree tree(name);
-    Host host(tree);
-    ASSERT_NO_FATAL_FAILURE(host.discover());
-    host.poll();
-    if (std::filesystem::exists(tree.path("second"))) tree.second();
-    host.poll();
-    const uint64_t before = allocations;
-    for (int i = 0; i < 10; ++i) host.collector->poll(PollRequest{7}, host.frame, host.events);
-    EXPECT_EQ(allocations - before, 0u) << name;
-  }
-}
-
 TEST(HostCollector, HostileTextsDoNoHarm) {
   std::mt19937 random(17);
   for (int round = 0; round < 20; ++round) {

@@ -16,8 +16,6 @@
 
 namespace accelmon::host {
 
-extern std::atomic<uint64_t> allocations;  // of the whole program; host_allocations_test.cc
-
 // What statvfs and stat answer: by path. A path that is not here is not there.
 struct FakeFilesystem {
   dev_t device = 0;
