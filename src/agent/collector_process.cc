@@ -25,6 +25,7 @@
 #include "base/instrumented.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "model/fingerprint.h"
 
 namespace accelmon {
 namespace {
@@ -150,17 +151,18 @@ class Runner {
     // A series that stays keeps its reading over the change, so that a slow tier does not go dark until its next turn.
     Frame fresh;
     fresh.resize(catalog->series.size());
-    std::map<std::string, size_t> before;
-    for (size_t i = 0; i < frame_.values.size(); ++i) before.emplace(series_key(catalog_, catalog_.series[i]), i);
     bool all_there = true;
+    FingerprintIndex series(catalog->series.size());
     for (size_t i = 0; i < catalog->series.size(); ++i) {
-      const auto found = before.find(series_key(*catalog, catalog->series[i]));
-      if (found == before.end()) {
+      const Fingerprint print = fingerprint(*catalog, catalog->series[i]);
+      series.add(print, static_cast<uint32_t>(i));
+      const uint32_t found = series_.find(print);
+      if (found == FingerprintIndex::kNone) {
         all_there = false;
         continue;
       }
-      fresh.values[i] = frame_.values[found->second];
-      fresh.states[i] = frame_.states[found->second];
+      fresh.values[i] = frame_.values[found];
+      fresh.states[i] = frame_.states[found];
       // A device that has come back is asked all that it can tell, whatever tier is due.
       if (fresh.states[i] == State::error) all_there = false;
     }
@@ -168,9 +170,9 @@ class Runner {
     fresh.sequence = frame_.sequence;
     fresh.generation = generation_;
     frame_ = std::move(fresh);
-    catalog_ = std::move(*catalog);
+    series_ = std::move(series);
     if (!all_there) next_slow_ = next_rare_ = 0;  // what is new is read now
-    write_catalog(out_, catalog_);
+    write_catalog(out_, *catalog);
     trim_ = true;
     return true;
   }
@@ -231,7 +233,7 @@ class Runner {
   Heartbeat& heartbeat_;
   int fd_;
   std::unique_ptr<Collector> collector_;
-  Catalog catalog_;
+  FingerprintIndex series_;  // where each stands in frame_; the catalog itself is the agent's
   Frame frame_;
   std::vector<Event> events_;
   std::string out_;

@@ -77,7 +77,7 @@ void Rates::run(Tier tier, const Reading& reading, Samples& samples) {
 }
 
 void Integrals::configure(PerTier<IntegralStep> steps, const std::vector<int32_t>& old_series,
-                          const std::vector<std::string>& keys, const std::vector<std::string>& old_keys) {
+                          const std::vector<Fingerprint>& keys, const std::vector<Fingerprint>& old_keys) {
   const std::vector<IntegralStep> old = flatten(steps_);
   const StepOf of = steps_by_target(old, highest_target(old));
   std::vector<bool> carried(old.size(), false);
@@ -96,7 +96,7 @@ void Integrals::configure(PerTier<IntegralStep> steps, const std::vector<int32_t
         }
         continue;
       }
-      const std::string& key = keys[step.target];
+      const Fingerprint& key = keys[step.target];
       const auto found =
           std::find_if(gone_.begin(), gone_.end(), [&](const auto& entry) { return entry.first == key; });
       if (found == gone_.end()) continue;

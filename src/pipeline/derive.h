@@ -14,11 +14,11 @@
 
 #include <cstdint>
 #include <deque>
-#include <string>
 #include <utility>
 #include <vector>
 
 #include "model/catalog.h"
+#include "model/fingerprint.h"
 #include "pipeline/samples.h"
 
 namespace accelmon::pipeline {
@@ -60,16 +60,16 @@ struct IntegralStep {
 
 class Integrals {
  public:
-  // `keys` and `old_keys`: series_key of every series of the new and the old catalog. Totals of series that are gone
+  // `keys` and `old_keys`: the fingerprint of every series of the new and the old catalog. Totals of series that are gone
   // are remembered, so that a device that comes back goes on where it was: a counter that starts again would look like
   // nothing had happened in between.
   void configure(PerTier<IntegralStep> steps, const std::vector<int32_t>& old_series,
-                 const std::vector<std::string>& keys, const std::vector<std::string>& old_keys);
+                 const std::vector<Fingerprint>& keys, const std::vector<Fingerprint>& old_keys);
   void run(Tier tier, const Reading& reading, Samples& samples);
 
  private:
   PerTier<IntegralStep> steps_;
-  std::deque<std::pair<std::string, double>> gone_;  // oldest first, at most kGone
+  std::deque<std::pair<Fingerprint, double>> gone_;  // oldest first, at most kGone
 };
 
 }  // namespace accelmon::pipeline

@@ -1,8 +1,6 @@
 #include "pipeline/pipeline.h"
 
 #include <algorithm>
-#include <string_view>
-#include <unordered_map>
 
 #include "pipeline/gate.h"
 #include "pipeline/plan.h"
@@ -68,22 +66,21 @@ CatalogPtr Pipeline::Impl::set_catalog(const Catalog& raw) {
   Plan plan = make_plan(raw, options);
   const size_t series = plan.catalog->series.size();
 
-  // Made again where they are wanted: kept, they would be a sixth of the agent's heap.
-  std::vector<std::string> keys;
-  if (catalog != nullptr)
-    for (const Series& one : catalog->series) keys.push_back(series_key(*catalog, one));
+  std::vector<Fingerprint> keys;  // of the catalog so far: made again where they are wanted
+  if (catalog != nullptr) {
+    keys.reserve(catalog->series.size());
+    for (const Series& one : catalog->series) keys.push_back(fingerprint(*catalog, one));
+  }
   std::vector<int32_t> old_series(series, -1);
   {
-    std::unordered_map<std::string_view, int32_t> known;
-    known.reserve(keys.size());
-    for (size_t i = 0; i < keys.size(); ++i)
-      // A series that is read in another tier now has another clock: it begins anew.
-      known.emplace(keys[i], static_cast<int32_t>(i));
+    FingerprintIndex known(keys.size());
+    for (uint32_t i = 0; i < keys.size(); ++i) known.add(keys[i], i);
     for (size_t i = 0; i < series; ++i) {
-      const auto found = known.find(plan.keys[i]);
-      if (found == known.end()) continue;
-      if (tiers[static_cast<size_t>(found->second)] != plan.catalog->series[i].tier) continue;
-      old_series[i] = found->second;
+      const uint32_t found = known.find(plan.keys[i]);
+      if (found == FingerprintIndex::kNone) continue;
+      // A series that is read in another tier now has another clock: it begins anew.
+      if (tiers[found] != plan.catalog->series[i].tier) continue;
+      old_series[i] = static_cast<int32_t>(found);
     }
   }
 

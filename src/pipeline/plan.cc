@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <optional>
 #include <string_view>
-#include <unordered_map>
-#include <unordered_set>
 
 #include "base/text.h"
 
@@ -95,11 +93,11 @@ bool smoothed(const Series& series, const Catalog& catalog) {
 class Planner {
  public:
   Planner(const Catalog& raw, const PipelineOptions& options)
-      : options_(options), catalog_(std::make_shared<Catalog>(raw)), raw_series_(raw.series.size()) {
+      : options_(options), catalog_(std::make_shared<Catalog>(raw)), raw_series_(raw.series.size()), known_(raw_series_ * 2) {
     plan_.keys.reserve(raw_series_ * 2);
     for (const Series& series : raw.series) {
-      plan_.keys.push_back(series_key(raw, series));
-      known_.insert(plan_.keys.back());
+      plan_.keys.push_back(fingerprint(raw, series));
+      known_.add(plan_.keys.back(), 0);
     }
   }
 
@@ -121,14 +119,14 @@ class Planner {
   // The index of a new series, or nothing where it exists or there is no room.
   std::optional<uint32_t> add(MetricId metric, const Series& source, std::vector<Attribute> attributes) {
     Series series{metric, source.device, source.tier, std::move(attributes)};
-    std::string key = series_key(*catalog_, series);
-    if (known_.count(key) != 0) return std::nullopt;
+    const Fingerprint key = fingerprint(*catalog_, series);
+    if (known_.contains(key)) return std::nullopt;
     if (catalog_->series.size() >= kMaxSeries) {
       ++left_out_;
       return std::nullopt;
     }
-    known_.insert(key);
-    plan_.keys.push_back(std::move(key));
+    known_.add(key, 0);
+    plan_.keys.push_back(key);
     catalog_->series.push_back(std::move(series));
     return static_cast<uint32_t>(catalog_->series.size() - 1);
   }
@@ -151,24 +149,23 @@ class Planner {
     };
     const MetricInfo& into = info(derivation.into);
     const auto key_into = [&](const Series& from, std::vector<Attribute> attributes) {
-      return series_key(*catalog_, Series{into.id, from.device, from.tier, std::move(attributes)});
+      return fingerprint(*catalog_, Series{into.id, from.device, from.tier, std::move(attributes)});
     };
     // What the collector gives itself, by the attributes that the row lists (it may have more).
-    std::unordered_set<std::string> given;
-    each(into.id, [&](uint32_t, const Series& own) { given.insert(key_into(own, inherited(into, own, "", ""))); });
+    FingerprintIndex given;
+    each(into.id, [&](uint32_t, const Series& own) { given.add(key_into(own, inherited(into, own, "", "")), 0); });
 
     std::vector<Feed> feeds;
-    std::unordered_map<std::string, size_t> feed_of;
+    FingerprintIndex feed_of;
     each(derivation.of, [&](uint32_t i, const Series& from) {
       const std::optional<int> rank = integral_rank(from);
       if (!rank) return;
       std::vector<Attribute> attributes = inherited(into, from, "", "");
-      std::string key = key_into(from, attributes);
-      if (given.count(key) != 0) return;
-      const auto [found, is_new] = feed_of.emplace(std::move(key), feeds.size());
-      if (is_new) {
+      const Fingerprint key = key_into(from, attributes);
+      if (given.contains(key)) return;
+      if (feed_of.add(key, static_cast<uint32_t>(feeds.size()))) {
         feeds.push_back({std::move(attributes), i, *rank});
-      } else if (Feed& feed = feeds[found->second]; *rank < feed.rank) {
+      } else if (Feed& feed = feeds[feed_of.find(key)]; *rank < feed.rank) {
         feed.source = i;
         feed.rank = *rank;
       }
@@ -252,7 +249,7 @@ class Planner {
   const PipelineOptions& options_;
   std::shared_ptr<Catalog> catalog_;
   const size_t raw_series_;
-  std::unordered_set<std::string> known_;
+  FingerprintIndex known_;  // all series, to see what is there already
   size_t left_out_ = 0;
   Plan plan_;
 };

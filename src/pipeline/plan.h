@@ -6,9 +6,9 @@
 // only.
 #pragma once
 
-#include <string>
 #include <vector>
 
+#include "model/fingerprint.h"
 #include "pipeline/derive.h"
 #include "pipeline/ema.h"
 #include "pipeline/health.h"
@@ -20,7 +20,7 @@ namespace accelmon::pipeline {
 
 struct Plan {
   CatalogPtr catalog;
-  std::vector<std::string> keys;  // series_key of each of its series
+  std::vector<Fingerprint> keys;  // of each of its series
   PerTier<IntegralStep> integrals;
   PerTier<RateStep> rates;
   PerTier<EmaStep> emas;

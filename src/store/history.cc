@@ -1,13 +1,10 @@
 #include "store/history.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <unordered_map>
 
 namespace accelmon::store {
 namespace {
@@ -16,10 +13,6 @@ constexpr size_t kLongestName = 64;
 
 // What is held outside the cells.
 constexpr size_t kOutside = sizeof(History) + kMaxSources * (sizeof(Source) + kLongestName);
-
-struct FingerprintHash {
-  size_t operator()(const Fingerprint& key) const { return static_cast<size_t>(key.low); }
-};
 
 int64_t span_number(Nanos wall, Nanos step) {
   const int64_t number = wall / step;
@@ -59,12 +52,6 @@ void add(Bucket& bucket, double value, Form form) {
   ++bucket.count;
 }
 
-uint64_t mix(uint64_t a, uint64_t b) {
-  __extension__ using Wide = unsigned __int128;
-  const Wide product = static_cast<Wide>(a) * b;
-  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
-}
-
 }  // namespace
 
 void merge(Bucket& into, const Bucket& from, Form form) {
@@ -102,32 +89,12 @@ Form form_of(MetricId id) {
 
 History::History(size_t limit) : limit_(limit), arena_(limit > kOutside ? limit - kOutside : 0) {
   sources_.reserve(kMaxSources);
-  // The secret keeps names from outside (programs, disks) from being made to collide on purpose.
-  if (getrandom(&secret_, sizeof(secret_), 0) != static_cast<ssize_t>(sizeof(secret_)))
-    secret_ = {0x9e3779b97f4a7c15u, 0xd1b54a32d192ed03u};
-  secret_.low |= 1;
-  secret_.high |= 1;
 }
 
 size_t History::bytes() const {
   size_t held = sizeof(History) + sources_.capacity() * sizeof(Source) + arena_.bytes();
   for (const Source& source : sources_) held += source.name.capacity();
   return held;
-}
-
-Fingerprint History::fingerprint(std::string_view key) const {
-  Fingerprint print{secret_.low ^ key.size(), secret_.high};
-  while (!key.empty()) {
-    uint64_t word = 0;
-    const size_t size = std::min(key.size(), sizeof(word));
-    std::memcpy(&word, key.data(), size);
-    key.remove_prefix(size);
-    print.low = mix(print.low ^ word, secret_.high ^ 0xa0761d6478bd642fu);
-    print.high = mix(print.high + word, secret_.low ^ 0xe7037ed1a0b428dbu) ^ std::rotl(print.high, 29);
-  }
-  print.low = mix(print.low, secret_.low ^ 0x8ebc6af09c88c6e3u);
-  print.high = mix(print.high, secret_.high ^ 0x589965cc75374cc3u);
-  return print;
 }
 
 Source* History::source_of(std::string_view name) {
@@ -166,20 +133,21 @@ void History::adopt(Source& source, const CatalogPtr& catalog) {
     bool has_column = false;
   };
   std::vector<Wanted> wanted;
-  std::unordered_map<Fingerprint, size_t, FingerprintHash> wanted_of;
+  FingerprintIndex wanted_of(catalog->series.size());
   for (uint32_t i = 0; i < catalog->series.size(); ++i) {
     const Series& series = catalog->series[i];
     if (!kept(series.metric)) continue;
-    wanted.push_back({fingerprint(series_key(*catalog, series)), i});
-    wanted_of.emplace(wanted.back().key, wanted.size() - 1);
+    const auto number = static_cast<uint32_t>(wanted.size());
+    wanted.push_back({fingerprint(*catalog, series), i});
+    wanted_of.add(wanted.back().key, number);
   }
   for (Cell cell = source.columns; cell != kNone; cell = arena_.at<Column>(cell).next) {
     Column& column = arena_.at<Column>(cell);
     column.series = kNone;
-    const auto found = wanted_of.find(column.key);
-    if (found == wanted_of.end()) continue;
-    column.series = wanted[found->second].series;
-    wanted[found->second].has_column = true;
+    const uint32_t found = wanted_of.find(column.key);
+    if (found == FingerprintIndex::kNone) continue;
+    column.series = wanted[found].series;
+    wanted[found].has_column = true;
   }
   // Only now is memory taken: that may free columns whose series are gone, but no longer one that is wanted.
   for (const Wanted& one : wanted) {

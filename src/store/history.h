@@ -4,7 +4,7 @@
 // block has the rows' wall times and, for each column that has a value in it, either cells with 16 values or, where all
 // 16 are the same, the value alone: most series stand still most of the time, and then cost 8 bytes for 16 rows.
 //
-// A column belongs to a series_key and is found by a 128-bit keyed hash of it, so that what a column costs does not
+// A column belongs to a series_key and is found by its fingerprint, so that what a column costs does not
 // depend on the length of names; keys are not kept. It lives as long as its series is in the catalog or a block holds
 // values of it. The three kinds of column:
 //   narrow  gauges and states: float, in coarse levels min, mean and max as floats. Read back as the shortest decimal
@@ -30,6 +30,7 @@
 
 #include "base/clock.h"
 #include "model/catalog.h"
+#include "model/fingerprint.h"
 #include "model/frame.h"
 #include "store/arena.h"
 #include "store/store.h"
@@ -47,12 +48,6 @@ enum class Mode : uint8_t { none, constant, cells };  // of a column in an open 
 // Whether the history keeps a metric at all, and how. Infos never change, and smoothed values can be computed again.
 bool kept(MetricId metric);
 Form form_of(MetricId metric);
-
-struct Fingerprint {
-  uint64_t low = 0;
-  uint64_t high = 0;
-  bool operator==(const Fingerprint&) const = default;
-};
 
 // A column; one cell.
 struct Column {
@@ -174,7 +169,6 @@ class History {
   bool spread(Column& column, size_t level, uint64_t row, uint32_t words, bool is_double);
   void end_row(Source& source, size_t level);
   void close(Source& source, size_t level);
-  Fingerprint fingerprint(std::string_view key) const;
 
   // ---- history_memory.cc: what goes out ----
   Cell take(size_t level);
@@ -199,7 +193,6 @@ class History {
   uint32_t overhead_ = 0;  // cells of columns and buckets
   uint64_t appends_ = 0;
   const Source* writing_ = nullptr;  // its open blocks are not to be taken
-  Fingerprint secret_;
   std::vector<Source> sources_;  // has room for kMaxSources; never moves
 };
 
