@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/wire.h"
 #include "model/catalog_wire.h"
@@ -228,24 +229,32 @@ bool read_configure(std::string_view body, Configure& configure) {
 std::pair<char*, size_t> MessageReader::space(size_t least) {
   if (begin_ == end_) begin_ = end_ = 0;
   // A catalog is many times as long as what comes each second; its room is not kept.
-  constexpr size_t kKept = 128 << 10;
-  if (end_ == 0 && buffer_.size() > kKept && least <= kKept) std::vector<char>(kKept).swap(buffer_);
-  if (buffer_.size() - end_ < least) {
+  if (end_ == 0 && std::exchange(roomy_, false)) {
+    buffer_.reset();
+    size_ = 0;
+  }
+  if (size_ - end_ < least) {
     if (begin_ != 0) {
-      std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+      std::memmove(buffer_.get(), buffer_.get() + begin_, end_ - begin_);
       end_ -= begin_;
       begin_ = 0;
     }
-    if (buffer_.size() - end_ < least) buffer_.resize(std::max(end_ + least, buffer_.size() * 3 / 2));
+    if (size_ - end_ < least) {
+      const size_t larger = std::max(end_ + least, size_ * 3 / 2);
+      auto moved = std::make_unique_for_overwrite<char[]>(larger);  // what is not received into takes no memory
+      if (end_ != 0) std::memcpy(moved.get(), buffer_.get(), end_);
+      buffer_ = std::move(moved);
+      size_ = larger;
+    }
   }
-  return {buffer_.data() + end_, buffer_.size() - end_};
+  return {buffer_.get() + end_, size_ - end_};
 }
 
 MessageReader::Next MessageReader::next(MessageType& type, std::string_view& body) {
   if (broken_) return Next::broken;
   if (end_ - begin_ < kHeaderBytes) return Next::incomplete;
   uint32_t header[3];
-  std::memcpy(header, buffer_.data() + begin_, sizeof header);
+  std::memcpy(header, buffer_.get() + begin_, sizeof header);
   const bool known = (header[1] >= static_cast<uint32_t>(MessageType::hello) &&
                       header[1] <= static_cast<uint32_t>(MessageType::notice)) ||
                      header[1] == static_cast<uint32_t>(MessageType::configure);
@@ -255,8 +264,9 @@ MessageReader::Next MessageReader::next(MessageType& type, std::string_view& bod
   }
   if (end_ - begin_ - kHeaderBytes < header[2]) return Next::incomplete;
   type = static_cast<MessageType>(header[1]);
-  body = std::string_view(buffer_.data() + begin_ + kHeaderBytes, header[2]);
+  body = std::string_view(buffer_.get() + begin_ + kHeaderBytes, header[2]);
   begin_ += kHeaderBytes + header[2];
+  roomy_ = roomy_ || type == MessageType::catalog;
   return Next::message;
 }
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -82,10 +83,12 @@ class MessageReader {
   size_t buffered() const { return end_ - begin_; }
 
  private:
-  std::vector<char> buffer_;
+  std::unique_ptr<char[]> buffer_;
+  size_t size_ = 0;
   size_t begin_ = 0;
   size_t end_ = 0;
   bool broken_ = false;
+  bool roomy_ = false;  // a catalog has been read
 };
 
 }  // namespace accelmon

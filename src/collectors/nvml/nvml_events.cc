@@ -14,6 +14,7 @@ constexpr U32 kWaitMilliseconds = 1000;
 constexpr auto kPauseAfterError = std::chrono::seconds(1);
 constexpr auto kPatience = std::chrono::seconds(4);
 constexpr size_t kQueueLength = 1024;
+constexpr size_t kUsual = 32;  // what there is room for at once; a storm makes more
 
 // Clock and performance-state changes are not among them: they come by the hundred and are read as numbers anyway.
 constexpr U64 kWanted = kEventXid | kEventDoubleBitEcc | kEventMigConfiguration | kEventSingleBitEccStorm |
@@ -84,7 +85,7 @@ int EventWatch::add(DeviceHandle device) {
     shared_ = std::make_shared<Shared>();
     shared_->set = set;
     shared_->wait = nvml_.function<Symbol::nvmlEventSetWait_v2>();
-    shared_->queue.reserve(kQueueLength);
+    shared_->queue.reserve(kUsual);
   }
   return nvml_.call<Symbol::nvmlDeviceRegisterEvents>(device, supported & kWanted, shared_->set);
 }
@@ -142,8 +143,8 @@ uint64_t EventWatch::drain(std::vector<EventData>& out) {
   out.clear();
   if (shared_ == nullptr) return 0;
   const std::lock_guard lock(shared_->mutex);
-  // Both have room for a full queue, and keep it.
-  out.reserve(kQueueLength);
+  // Both have room, and keep what they have had.
+  out.reserve(kUsual);
   out.swap(shared_->queue);
   return std::exchange(shared_->dropped, 0);
 }
