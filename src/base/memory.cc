@@ -1,34 +1,79 @@
 #include "base/memory.h"
 
+#include <fcntl.h>
 #include <link.h>
 #include <malloc.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <cstdint>
+
+#include "base/fd.h"
+
 namespace accelmon {
 namespace {
 
-// The first object is the program itself. Others are left alone: a library may have been changed in memory.
-int unmap_program(dl_phdr_info* object, size_t, void*) {
-  const auto page = static_cast<ElfW(Addr)>(::sysconf(_SC_PAGESIZE));
+using Address = ElfW(Addr);
+
+// An entry of /proc/self/pagemap (Documentation/admin-guide/mm/pagemap.rst of the kernel). What was written to is a
+// page of the process's own, whatever it is mapped from: text that a debugger or a patching library has changed.
+constexpr uint64_t kPresent = 1ull << 63;
+constexpr uint64_t kSwapped = 1ull << 62;
+constexpr uint64_t kOfAFile = 1ull << 61;
+
+struct Unmapper {
+  int pagemap;
+  Address page;
+
+  // The run of pages from `begin` on that are as they are in the file (or not there at all), at most as many as one
+  // read tells of.
+  Address clean_until(Address begin, Address end) const {
+    std::array<uint64_t, 512> entries;
+    const size_t wanted = std::min<size_t>(entries.size(), (end - begin) / page);
+    const ssize_t got = ::pread(pagemap, entries.data(), wanted * sizeof(uint64_t),
+                                static_cast<off_t>(begin / page * sizeof(uint64_t)));
+    if (got <= 0) return begin;
+    const size_t count = static_cast<size_t>(got) / sizeof(uint64_t);
+    size_t i = 0;
+    while (i < count && (entries[i] & kSwapped) == 0 && ((entries[i] & kPresent) == 0 || (entries[i] & kOfAFile) != 0))
+      ++i;
+    return begin + i * page;
+  }
+
+  void unmap(Address begin, Address end) const {
+    while (begin < end) {
+      const Address until = clean_until(begin, end);
+      if (until == begin) return;  // changed, or nothing can be learned: the rest of this segment stays
+      // What is dropped here is read from the file again.
+      ::madvise(reinterpret_cast<void*>(begin), until - begin, MADV_DONTNEED);  // NOLINT(performance-no-int-to-ptr)
+      begin = until;
+    }
+  }
+};
+
+int unmap_object(dl_phdr_info* object, size_t, void* context) {
+  const auto& unmapper = *static_cast<const Unmapper*>(context);
+  const Address page = unmapper.page;
   for (ElfW(Half) i = 0; i < object->dlpi_phnum; ++i) {
     const ElfW(Phdr)& segment = object->dlpi_phdr[i];
     if (segment.p_type != PT_LOAD || (segment.p_flags & PF_W) != 0) continue;
     // Whole pages only: the one at an end may be a writable segment's as well.
-    const ElfW(Addr) begin = (object->dlpi_addr + segment.p_vaddr + page - 1) & ~(page - 1);
-    const ElfW(Addr) end = (object->dlpi_addr + segment.p_vaddr + segment.p_memsz) & ~(page - 1);
-    if (begin >= end) continue;
-    // Such pages are as they are in the file: what is dropped here is read from it.
-    ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);  // NOLINT(performance-no-int-to-ptr)
+    unmapper.unmap((object->dlpi_addr + segment.p_vaddr + page - 1) & ~(page - 1),
+                   (object->dlpi_addr + segment.p_vaddr + segment.p_memsz) & ~(page - 1));
   }
-  return 1;
+  return 0;
 }
 
 }  // namespace
 
 void release_unused_memory() {
   ::malloc_trim(0);
-  ::dl_iterate_phdr(unmap_program, nullptr);
+  const UniqueFd pagemap(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+  if (pagemap.get() < 0) return;
+  Unmapper unmapper{pagemap.get(), static_cast<Address>(::sysconf(_SC_PAGESIZE))};
+  ::dl_iterate_phdr(unmap_object, &unmapper);
 }
 
 }  // namespace accelmon
