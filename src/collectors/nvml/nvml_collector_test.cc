@@ -333,9 +333,10 @@ TEST_F(Simulated, ReleaseUnloadsTheLibrary) {
   ASSERT_TRUE(start("h100x8"));
   poll_twice();
   EXPECT_TRUE(is_mapped());
+  const int running = threads();  // a sanitizer has one of its own
   collector->release();
   EXPECT_FALSE(is_mapped()) << "a driver cannot be replaced while its library is held";
-  EXPECT_EQ(threads(), 1) << "the thread that waits for events has ended";
+  EXPECT_EQ(threads(), running - 1) << "the thread that waits for events has ended";
   EXPECT_EQ(poll(), PollResult::lost);
   const auto again = collector->discover();
   ASSERT_TRUE(again) << again.error().message();
