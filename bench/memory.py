@@ -112,7 +112,7 @@ def main():
     parser.add_argument("--all", action="store_true", help="all collectors, not NVML's alone")
     parser.add_argument("--seconds", type=float, default=35, help="how long to wait before the first look")
     parser.add_argument("--scrapes", type=int, default=60)
-    parser.add_argument("--history", type=int, default=2, help="store.memory in MiB")
+    parser.add_argument("--history", type=int, default=1, help="store.memory in MiB")
     parser.add_argument("--maps", action="store_true", help="every mapping as well")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="accelmon-bench-") as folder:

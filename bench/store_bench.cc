@@ -78,7 +78,7 @@ void BM_StoreAppend(benchmark::State& state) {
   const StoreRange all = store.query("nvml", series_key(*feed.catalog, feed.catalog->series[power]), 0, wall, 1);
   if (!all.points.empty()) state.counters["history_s"] = to_seconds(all.points.back().wall - all.points.front().wall);
 }
-BENCHMARK(BM_StoreAppend)->Arg(2)->Arg(8)->Iterations(20000);
+BENCHMARK(BM_StoreAppend)->Arg(1)->Arg(2)->Arg(8)->Iterations(20000);
 
 void BM_StoreQuery(benchmark::State& state) {
   Store store(static_cast<size_t>(state.range(0)) << 20);

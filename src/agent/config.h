@@ -54,7 +54,7 @@ struct Config {
     Nanos window = 60 * kSecond;
   } smoothing;
   struct {
-    uint64_t memory = 2u << 20;
+    uint64_t memory = 1u << 20;
     std::string path = default_history_path();  // of the history on disk; empty: none
     uint64_t disk = 512u << 20;
     Nanos commit = 10 * kSecond;

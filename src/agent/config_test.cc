@@ -35,7 +35,7 @@ TEST(Config, NothingWrittenMeansTheDefaults) {
   EXPECT_EQ(config.poll.slow, 10 * kSecond);
   EXPECT_EQ(config.poll.rare, 60 * kSecond);
   EXPECT_EQ(config.smoothing.ema, (std::vector<Nanos>{10 * kSecond, 60 * kSecond}));
-  EXPECT_EQ(config.store.memory, 2u << 20);
+  EXPECT_EQ(config.store.memory, 1u << 20);
   EXPECT_TRUE(config.exposition.gzip);
   ASSERT_GE(config.collectors.size(), 2u);
   EXPECT_TRUE(config.collectors.at("nvml").enabled);
@@ -421,7 +421,7 @@ TEST(ConfigSocket, FollowsTheEnvironment) {
 TEST(ConfigMarkdown, ShowsEveryKeyAndItsExampleIsTheDefaults) {
   const std::string page = configuration_markdown();
   for (const char* needed : {"## `[poll]`", "| `interval` | duration | `\"1s\"` | `\"10ms\"` to `\"1h\"` |",
-                             "| `ema` | list of durations | `[\"10s\", \"1m\"]`", "| `memory` | size | `\"2MiB\"`",
+                             "| `ema` | list of durations | `[\"10s\", \"1m\"]`", "| `memory` | size | `\"1MiB\"`",
                              "## `[collectors.nvml]`", "| `level` | word | `\"info\"`"})
     EXPECT_NE(page.find(needed), std::string::npos) << needed;
   const size_t begin = page.find("```toml\n") + 8;

@@ -6,6 +6,7 @@
 #include <limits>
 #include <numeric>
 
+#include "store/integers.h"
 #include "store/varint.h"
 
 namespace accelmon::store {
@@ -15,47 +16,8 @@ namespace {
 enum : uint8_t { kAllOk = 0, kAllOther = 1, kRuns = 2 };
 enum : uint8_t { kConstantValue = 0, kResiduals = 1, kWords = 2 };
 
-// Transforms: 0 the bits of the double; 1 + e: divided by 10^e; 11 + e: multiplied by 10^-e, which is not the same
-// double; 30: integers as they are.
-constexpr uint8_t kBits = 0;
-constexpr uint8_t kDivide = 1;
-constexpr uint8_t kMultiply = 11;
-constexpr uint8_t kInteger = 30;
-constexpr int kExponents = 10;
-constexpr double kPower[kExponents] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9};
-constexpr double kInverse[kExponents] = {1, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9};
-
-// Doubles as integers in the same order.
-int64_t ordered_bits(double value) {
-  const auto bits = std::bit_cast<int64_t>(value);
-  return bits ^ ((bits >> 63) & std::numeric_limits<int64_t>::max());
-}
-double from_ordered_bits(int64_t ordered) {
-  return std::bit_cast<double>(ordered ^ ((ordered >> 63) & std::numeric_limits<int64_t>::max()));
-}
-
 bool known_transform(uint8_t transform) {
   return transform < kMultiply + kExponents || transform == kInteger;
-}
-
-double from_integer(int64_t integer, uint8_t transform) {
-  if (transform == kBits) return from_ordered_bits(integer);
-  const auto number = static_cast<double>(integer);
-  if (transform >= kDivide && transform < kMultiply) return number / kPower[transform - kDivide];
-  if (transform >= kMultiply && transform < kMultiply + kExponents) return number * kInverse[transform - kMultiply];
-  return number;
-}
-
-// The integer that gives exactly this double under the transform.
-bool to_integer(double value, uint8_t transform, int64_t& integer) {
-  if (transform == kBits) {
-    integer = ordered_bits(value);
-    return true;
-  }
-  const double scaled = value * kPower[transform < kMultiply ? transform - kDivide : transform - kMultiply];
-  if (!(std::fabs(scaled) < 9007199254740992.0)) return false;
-  integer = static_cast<int64_t>(std::nearbyint(scaled));
-  return std::bit_cast<uint64_t>(from_integer(integer, transform)) == std::bit_cast<uint64_t>(value);
 }
 
 uint64_t magnitude(int64_t value) {
@@ -454,14 +416,14 @@ int64_t ColumnDecoder::next_integer() {
 bool ColumnDecoder::next(std::span<double> values, std::span<State> states) {
   if (values.size() > left_ || values.size() != states.size()) return false;
   left_ -= values.size();
-  const double constant = mode_ == kConstantValue ? from_integer(base_, transform_) : 0;
+  const double constant = mode_ == kConstantValue ? from_integer<double>(base_, transform_) : 0;
   for (size_t i = 0; i < values.size(); ++i) {
     if (run_ == 0 && !next_run()) return false;
     --run_;
     states[i] = state_;
     values[i] = state_ != State::ok       ? 0.0
                 : mode_ == kConstantValue ? constant
-                                          : from_integer(next_integer(), transform_);
+                                          : from_integer<double>(next_integer(), transform_);
   }
   return true;
 }

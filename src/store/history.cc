@@ -250,6 +250,7 @@ Cell History::begin_row(Source& source, size_t level, Nanos wall, Nanos monotoni
     arena_.at<Block>(at.open) = Block{.next = kNone,
                                       .entries = kNone,
                                       .times = {cells[1], cells[2]},
+                                      .packed = kNone,
                                       .rows = 0,
                                       .first_monotonic = monotonic,
                                       .earliest = wall,
@@ -321,6 +322,43 @@ void History::end_row(Source& source, size_t level) {
   if (++arena_.at<Block>(source.levels[level].open).rows == kRows) close(source, level);
 }
 
+// Puts the values of one cell of floats, or of two of doubles, where the block has room for them, and gives the cells
+// back; false: they are better off as they are.
+bool History::pack_cells(Block& block, Rooms& rooms, size_t level, const Cell* cells, uint32_t count, uint32_t& word) {
+  Packed bytes;
+  size_t size = 0;
+  if (count == 2) {
+    std::array<double, kRows> values;
+    for (size_t i = 0; i < 2; ++i) std::copy_n(arena_.at<std::array<double, 8>>(cells[i]).data(), 8, &values[8 * i]);
+    size = pack(std::span<const double, kRows>(values), bytes);
+  } else {
+    size = pack(std::span<const float, kRows>(arena_.at<std::array<float, kRows>>(cells[0])), bytes);
+  }
+  if (size == 0) return false;
+  // The fullest that has room for it; else one that is given up for the column's own cell.
+  Room* best = nullptr;
+  Room* fullest = &rooms[0];
+  for (Room& room : rooms) {
+    if (room.cell == kNone || room.used > fullest->used) fullest = &room;
+    if (room.cell == kNone) break;
+    if (kPackedBytes - room.used >= size && (best == nullptr || room.used > best->used)) best = &room;
+  }
+  uint32_t kept = 0;
+  if (best == nullptr) {
+    if (cells[0] >= kPackable) return false;
+    best = fullest;
+    *best = {cells[0], 0};
+    arena_.at<PackedCell>(cells[0]).next = block.packed;
+    block.packed = cells[0];
+    kept = 1;
+  }
+  std::copy_n(bytes.begin(), size, arena_.at<PackedCell>(best->cell).bytes.begin() + best->used);
+  word = best->cell << 6 | static_cast<uint32_t>(best->used);
+  best->used += size;
+  for (uint32_t i = kept; i < count; ++i) give(cells[i], level);
+  return true;
+}
+
 // Moves what columns hold of the open block into its list of entries.
 void History::close(Source& source, size_t level) {
   Source::Level& at = source.levels[level];
@@ -330,13 +368,14 @@ void History::close(Source& source, size_t level) {
   arena_.at<Block>(closed).entries = directory;
   Cell tails[std::size(Directory{}.lists)];
   std::fill(std::begin(tails), std::end(tails), kNone);
+  Rooms rooms;
   for (Cell cell = source.columns; cell != kNone;) {
     Column& column = arena_.at<Column>(cell);
     const Mode mode = column.mode(level);
     if (mode != Mode::none) {
       const bool is_double = level == 0 ? column.form() != Form::narrow : column.form() == Form::total;
       uint32_t words = is_double ? 2 : level == 0 ? 1 : 3;
-      uint32_t* open = column.open(level);
+      const uint32_t* open = column.open(level);
       if (words == 3) {
         // Where min, mean and max are the same throughout, one of them says it all.
         const auto same = [&](uint32_t a, uint32_t b) {
@@ -352,6 +391,20 @@ void History::close(Source& source, size_t level) {
           words = 1;
         }
       }
+      Entry made[3];
+      for (uint32_t i = 0; i < words; ++i) made[i] = {cell | (mode == Mode::constant ? kConstant : 0), open[i]};
+      if (mode == Mode::cells) {
+        Block& block = arena_.at<Block>(closed);
+        if (is_double) {
+          if (pack_cells(block, rooms, level, open, 2, made[0].word)) {
+            made[0].column |= kPacked;
+            words = 1;
+          }
+        } else {
+          for (uint32_t i = 0; i < words; ++i)
+            if (pack_cells(block, rooms, level, &open[i], 1, made[i].word)) made[i].column |= kPacked;
+        }
+      }
       constexpr uint32_t kEntries = std::size(EntryCell{}.entries);
       const size_t list = Directory::list_of(cell);
       Cell& tail = tails[list];
@@ -362,14 +415,15 @@ void History::close(Source& source, size_t level) {
           arena_.at<EntryCell>(more).count = 0;
           (tail == kNone ? arena_.at<Directory>(directory).lists[list] : arena_.at<EntryCell>(tail).next) = more;
           tail = more;
-        } else if (mode == Mode::cells) {  // no memory: the column's rows of this block are lost
-          for (uint32_t i = 0; i < words; ++i) give(open[i], level);
+        } else {  // no memory: the column's rows of this block are lost
+          for (uint32_t i = 0; i < words; ++i)
+            if ((made[i].column & kEntryFlags) == 0) give(made[i].word, level);
+          words = 0;
         }
-        if (more == kNone) words = 0;
       }
       for (uint32_t i = 0; i < words; ++i) {
         EntryCell& entries = arena_.at<EntryCell>(tail);
-        entries.entries[entries.count++] = {cell | (mode == Mode::constant ? kConstant : 0), open[i]};
+        entries.entries[entries.count++] = made[i];
         ++column.refs;
       }
       column.set_mode(level, Mode::none);

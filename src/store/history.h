@@ -2,7 +2,8 @@
 //
 // Three levels: every poll, 10 s and 1 min. A level of a source is a chain of blocks of 16 rows, the last one open. A
 // block has the rows' wall times and, for each column that has a value in it, either cells with 16 values or, where all
-// 16 are the same, the value alone: most series stand still most of the time, and then cost 8 bytes for 16 rows.
+// 16 are the same, the value alone: most series stand still most of the time, and then cost 8 bytes for 16 rows. When a
+// block closes, values that moved are packed (packing.h), several columns to a cell.
 //
 // A column belongs to a series_key and is found by its fingerprint, so that what a column costs does not
 // depend on the length of names; keys are not kept. It lives as long as its series is in the catalog or a block holds
@@ -14,16 +15,16 @@
 //           levels
 //   total   counters, and gauges without an upper bound (timestamps, ages: a float of a Unix time is a minute off):
 //           double; in coarse levels the last value of the bucket, which is what growth is computed from
-// Measured on 8 GPUs (store_bench): gauges of bytes as doubles take a tenth of the full-rate span (591 s in 2 MiB
-// instead of 655 s); everything as doubles would take 42 % (383 s).
+// Measured on 8 GPUs (store_bench): 1 MiB holds every poll of the last 559 s, and minutes of 2.6 h.
 //
-// Levels get 1/2, 1/4 and 1/4 of what columns leave. A level that is full loses its oldest block of all sources. A
+// Levels get 10/16, 3/16 and 3/16 of what columns leave. A level that is full loses its oldest block of all sources. A
 // coarse row is written when its bucket of wall time has ended; until then it is in the column's running buckets.
 // Threads: one at a time.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,13 +34,14 @@
 #include "model/fingerprint.h"
 #include "model/frame.h"
 #include "store/arena.h"
+#include "store/packing.h"
 #include "store/store.h"
 
 namespace accelmon::store {
 
 inline constexpr size_t kLevels = 3;
 inline constexpr std::array<Nanos, kLevels> kSteps{0, 10 * kSecond, 60 * kSecond};
-inline constexpr uint32_t kRows = 16;
+inline constexpr uint32_t kRows = kPackedRows;
 inline constexpr size_t kMaxSources = 32;
 
 enum class Form : uint8_t { narrow, wide, total };
@@ -87,18 +89,28 @@ struct Block {
   Cell next;
   Cell entries;  // Directory
   Cell times[2];
-  uint64_t rows;
+  Cell packed;  // PackedCells
+  uint32_t rows;
   Nanos first_monotonic;
   Nanos earliest;  // wall
   Nanos latest;
   uint64_t last_used;  // append that wrote its last row: the order of age among sources
 };
 
+// `column` is a Cell and what `word` is: the number of a cell with values, or a constant's bits, or where packed values
+// begin: the number of the PackedCell times 64 and the byte in it.
 struct Entry {
-  uint32_t column;  // Cell; top bit: `word` is a constant's bits, not a cell
+  uint32_t column;
   uint32_t word;
 };
 inline constexpr uint32_t kConstant = 1u << 31;
+inline constexpr uint32_t kPacked = 1u << 30;
+inline constexpr uint32_t kEntryFlags = kConstant | kPacked;
+struct PackedCell {
+  Cell next;
+  Packed bytes;
+};
+inline constexpr Cell kPackable = 1u << 26;  // cells from here on have no such word
 struct EntryCell {
   Cell next;
   uint32_t count;
@@ -111,7 +123,7 @@ struct Directory {
 };
 
 static_assert(sizeof(Column) == kCellBytes && sizeof(Buckets) == kCellBytes && sizeof(EntryCell) == kCellBytes &&
-              sizeof(Directory) == kCellBytes && sizeof(Block) <= kCellBytes);
+              sizeof(Directory) == kCellBytes && sizeof(PackedCell) == kCellBytes && sizeof(Block) <= kCellBytes);
 
 // One row of one column on its way in: one float, one double, or three floats (min, mean, max).
 struct Lanes {
@@ -169,6 +181,13 @@ class History {
   bool spread(Column& column, size_t level, uint64_t row, uint32_t words, bool is_double);
   void end_row(Source& source, size_t level);
   void close(Source& source, size_t level);
+  // The packed cells of a block that is being closed that may have room left.
+  struct Room {
+    Cell cell = kNone;
+    size_t used = 0;
+  };
+  using Rooms = std::array<Room, 4>;
+  bool pack_cells(Block& block, Rooms& rooms, size_t level, const Cell* cells, uint32_t count, uint32_t& word);
 
   // ---- history_memory.cc: what goes out ----
   Cell take(size_t level);
@@ -184,6 +203,7 @@ class History {
 
   // ---- history_query.cc: what is asked for ----
   bool reaches(const Source& source, size_t level, Nanos from) const;
+  void read_lane(const uint32_t* words, uint32_t flags, bool is_double, std::span<double, kRows> out) const;
   bool collect(const Source& source, Cell column, size_t level, Nanos from, Nanos to, size_t most,
                Answer& answer) const;
 

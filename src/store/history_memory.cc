@@ -5,7 +5,7 @@ namespace accelmon::store {
 
 uint32_t History::share(size_t level) const {
   const uint32_t rows = arena_.cells() - overhead_;
-  return level == 0 ? rows / 2 : rows / 4;
+  return rows / 16 * (level == 0 ? 10 : 3);
 }
 
 Cell History::take(size_t level) {
@@ -95,14 +95,19 @@ void History::drop_block(Source& source, size_t level) {
         const EntryCell list = arena_.at<EntryCell>(entries);
         for (uint32_t i = 0; i < list.count; ++i) {
           const Entry& entry = list.entries[i];
-          if ((entry.column & kConstant) == 0) give(entry.word, level);
-          --arena_.at<Column>(entry.column & ~kConstant).refs;
+          if ((entry.column & kEntryFlags) == 0) give(entry.word, level);
+          --arena_.at<Column>(entry.column & ~kEntryFlags).refs;
         }
         give(entries, level);
         entries = list.next;
       }
     }
     give(block.entries, level);
+  }
+  for (Cell packed = block.packed; packed != kNone;) {
+    const Cell next = arena_.at<PackedCell>(packed).next;
+    give(packed, level);
+    packed = next;
   }
   for (const Cell times : block.times) give(times, level);
   give(cell, level);

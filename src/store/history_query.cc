@@ -25,6 +25,30 @@ bool History::reaches(const Source& source, size_t level, Nanos from) const {
   return first != kNone && arena_.at<std::array<Nanos, 8>>(arena_.at<Block>(first).times[0])[0] <= from;
 }
 
+// The values of one block: of floats by one word, of doubles by two, where they are not packed.
+void History::read_lane(const uint32_t* words, uint32_t flags, bool is_double, std::span<double, kRows> out) const {
+  if ((flags & kConstant) != 0) {
+    std::fill(out.begin(), out.end(),
+              is_double ? std::bit_cast<double>(words[0] | static_cast<uint64_t>(words[1]) << 32)
+                        : static_cast<double>(std::bit_cast<float>(words[0])));
+    return;
+  }
+  const std::byte* packed = nullptr;
+  if ((flags & kPacked) != 0) packed = arena_.at<PackedCell>(words[0] >> 6).bytes.data() + (words[0] & 63u);
+  if (is_double) {
+    if (packed != nullptr) return unpack(packed, out);
+    for (size_t i = 0; i < 2; ++i)
+      std::copy_n(arena_.at<std::array<double, 8>>(words[i]).data(), 8, out.data() + 8 * i);
+    return;
+  }
+  std::array<float, kRows> floats;
+  if (packed != nullptr)
+    unpack(packed, std::span<float, kRows>(floats));
+  else
+    floats = arena_.at<std::array<float, kRows>>(words[0]);
+  std::copy(floats.begin(), floats.end(), out.begin());
+}
+
 // Adds the column's points of one level; false: there are more than `most`.
 bool History::collect(const Source& source, Cell column_cell, size_t level, Nanos from, Nanos to, size_t most,
                       Answer& answer) const {
@@ -32,25 +56,15 @@ bool History::collect(const Source& source, Cell column_cell, size_t level, Nano
   const bool is_double = level == 0 ? column.form() != Form::narrow : column.form() == Form::total;
   std::vector<StorePoint>& points = answer.range.points;
 
-  const auto add_block = [&](const Block& block, const uint32_t* words, uint32_t count, bool constant) {
-    for (uint64_t row = 0; row < block.rows; ++row) {
+  const auto add_block = [&](const Block& block, const uint32_t* words, const uint32_t* flags, uint32_t count) {
+    std::array<std::array<double, kRows>, 3> lanes;
+    const size_t last = is_double || count == 1 ? 0 : 2;
+    for (size_t i = 0; i <= last; ++i) read_lane(words + i, flags[i], is_double, lanes[i]);
+    for (size_t row = 0; row < block.rows; ++row) {
       const Nanos wall = arena_.at<std::array<Nanos, 8>>(block.times[row / 8])[row % 8];
       if (wall < from || wall > to) continue;
-      StorePoint point{.wall = wall};
-      if (is_double) {
-        point.mean = constant ? std::bit_cast<double>(words[0] | static_cast<uint64_t>(words[1]) << 32)
-                              : arena_.at<std::array<double, 8>>(words[row / 8])[row % 8];
-        point.minimum = point.maximum = point.mean;
-      } else {
-        const auto lane = [&](uint32_t i) {
-          const uint32_t word = words[count == 1 ? 0 : i];
-          return static_cast<double>(constant ? std::bit_cast<float>(word)
-                                              : arena_.at<std::array<float, kRows>>(word)[row]);
-        };
-        point.minimum = lane(0);
-        point.mean = lane(1);
-        point.maximum = lane(2);
-      }
+      const StorePoint point{
+          .wall = wall, .minimum = lanes[0][row], .mean = lanes[last / 2][row], .maximum = lanes[last][row]};
       if (std::isnan(point.mean)) continue;
       if (points.size() == most) return false;
       points.push_back(point);
@@ -69,27 +83,26 @@ bool History::collect(const Source& source, Cell column_cell, size_t level, Nano
     const Block& block = arena_.at<Block>(cell);
     if (block.latest < from || block.earliest > to) continue;
     uint32_t words[3] = {};
+    uint32_t flags[3] = {};
     uint32_t count = 0;
-    bool constant = false;
     if (block.entries == kNone) continue;
     for (Cell list = arena_.at<Directory>(block.entries).lists[Directory::list_of(column_cell)];
          list != kNone && count == 0; list = arena_.at<EntryCell>(list).next) {
       const EntryCell& entries = arena_.at<EntryCell>(list);
       for (uint32_t i = 0; i < entries.count; ++i) {
-        if ((entries.entries[i].column & ~kConstant) != column_cell) continue;
-        constant = (entries.entries[i].column & kConstant) != 0;
+        if ((entries.entries[i].column & ~kEntryFlags) != column_cell) continue;
+        flags[count] = entries.entries[i].column & kEntryFlags;
         words[count++] = entries.entries[i].word;
       }
     }
-    if (count > 0 && !add_block(block, words, count, constant)) return false;
+    if (count > 0 && !add_block(block, words, flags, count)) return false;
   }
-  if (at.open != kNone && column.mode(level) != Mode::none &&
-      !add_block(arena_.at<Block>(at.open), column.open(level),
-                 is_double    ? 2
-                 : level == 0 ? 1
-                              : 3,
-                 column.mode(level) == Mode::constant))
-    return false;
+  if (at.open != kNone && column.mode(level) != Mode::none) {
+    const uint32_t flag = column.mode(level) == Mode::constant ? kConstant : 0;
+    const uint32_t flags[3] = {flag, flag, flag};
+    const uint32_t count = is_double ? 2 : level == 0 ? 1 : 3;
+    if (!add_block(arena_.at<Block>(at.open), column.open(level), flags, count)) return false;
+  }
   if (!is_double) answer.floats = points.size();
 
   // What has been gathered since the last row of a coarse level.
