@@ -2,8 +2,10 @@
 """Which functions of the program run once it has started: writes cmake/hot-functions.txt, which the linker lays side by side.
 
 A page of memory holds some ten functions, and the kernel maps sixteen pages where one is touched. Where what runs every
-second lies together, the rest of the program is never mapped: half of the agent's memory otherwise. The file is a
-hint: names that are no longer there are passed over, functions that it does not name lie behind those that it does.
+second lies together, the rest of the program is never mapped: half of the agent's memory otherwise. The agent and each
+collector run different parts, so these lie in groups: what the agent alone runs, what agent and collectors run, what
+several collectors run, and then each one's own. The file is a hint: names that are no longer there are passed over,
+functions that it does not name lie behind those that it does.
 
     ./dev build && python3 scripts/hot-functions.py
 
@@ -11,6 +13,7 @@ Runs the agent and its collectors under callgrind (valgrind) on the simulated mi
 when all have reported, and scrapes meanwhile. Takes three minutes.
 """
 import argparse
+import collections
 import pathlib
 import re
 import subprocess
@@ -41,8 +44,8 @@ def control(option, value, pids):
 
 
 def functions_of(text, program):
-    """Names of functions of `program` that were entered, with what they cost, from one callgrind file."""
-    names, objects, cost = {}, {}, {}
+    """(process, names of functions of `program` that were entered with what they cost) from one callgrind file."""
+    process, names, objects, cost = "", {}, {}, {}
     current, inside, skip = None, False, False
     compressed = re.compile(r"\((\d+)\)(?: (.*))?$")
 
@@ -55,7 +58,11 @@ def functions_of(text, program):
         return book.get(match.group(1), "")
 
     for line in text.splitlines():
-        if line.startswith("ob="):
+        if line.startswith("cmd: "):
+            # serve: the agent; collect NAME.
+            words = line.split()
+            process = words[words.index("collect") + 1] if "collect" in words else "agent"
+        elif line.startswith("ob="):
             inside = name_of(objects, line[3:]) == program
         elif line.startswith("cob="):
             name_of(objects, line[4:])
@@ -69,12 +76,12 @@ def functions_of(text, program):
             if not skip and inside and current:
                 cost[current] = cost.get(current, 0) + int(line.split()[-1])
             skip = False
-    return cost
+    return process, cost
 
 
 def observe(program, scenario, folder, rounds):
     config = folder / "accelmon.toml"
-    config.write_text(f'[listen]\naddress = "127.0.0.1:0"\nsocket = "{folder}/socket"\n[poll]\nhang = "300s"\n')
+    config.write_text(f'[listen]\naddress = "127.0.0.1:0"\nsocket = "{folder}/socket"\n[poll]\nhang = "300s"\nrare = "20s"\n')
     command = ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--trace-children=yes", "--demangle=no",
                "--compress-strings=yes", f"--callgrind-out-file={folder}/out.%p", program, "serve", "--config", str(config),
                "--simulate", scenario]
@@ -105,11 +112,20 @@ def observe(program, scenario, folder, rounds):
         finally:
             agent.terminate()
             agent.wait(60)
-    cost = {}
+    found = {}
     for path in folder.glob("out.*.1"):
-        for name, value in functions_of(path.read_text(), program).items():
-            cost[name] = cost.get(name, 0) + value
-    return cost
+        process, cost = functions_of(path.read_text(), program)
+        found[process] = cost
+    return found
+
+
+def group_of(processes):
+    """Where a function lies that these processes run: neighbours share what they both have."""
+    if processes == {"agent"}:
+        return (0, "")
+    if "agent" in processes:
+        return (1, "")
+    return (2, "") if len(processes) > 1 else (3, *processes)
 
 
 def main():
@@ -118,14 +134,17 @@ def main():
     parser.add_argument("--out", default=str(ROOT / "cmake/hot-functions.txt"))
     arguments = parser.parse_args()
     program = str(pathlib.Path(arguments.accelmon).resolve())
-    cost = {}
+    cost, processes = collections.Counter(), collections.defaultdict(set)
     for scenario in ("mixed", "h100x8"):
         with tempfile.TemporaryDirectory(prefix="accelmon-hot-") as folder:
-            for name, value in observe(program, scenario, pathlib.Path(folder), 15).items():
-                cost[name] = cost.get(name, 0) + value
+            for process, functions in observe(program, scenario, pathlib.Path(folder), 20).items():
+                for name, value in functions.items():
+                    cost[name.split("'")[0]] += value
+                    processes[name.split("'")[0]].add(process)
+    print(", ".join(sorted(set().union(*processes.values()))))
     symbol = re.compile(r"[A-Za-z_][\w.$]*$")
-    hot = sorted((name.split("'")[0] for name in cost), key=lambda name: (-cost.get(name, 0), name))
-    hot = [name for name in dict.fromkeys(hot) if symbol.match(name)]
+    hot = [name for name in cost if symbol.match(name)]
+    hot.sort(key=lambda name: (group_of(processes[name]), -cost[name], name))
     if len(hot) < 300:
         sys.exit(f"hot-functions: only {len(hot)} functions were seen: is {program} stripped?")
     pathlib.Path(arguments.out).write_text("\n".join(hot) + "\n", encoding="utf-8")
