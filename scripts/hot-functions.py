@@ -81,7 +81,9 @@ def functions_of(text, program):
 
 def observe(program, scenario, folder, rounds):
     config = folder / "accelmon.toml"
-    config.write_text(f'[listen]\naddress = "127.0.0.1:0"\nsocket = "{folder}/socket"\n[poll]\nhang = "300s"\nrare = "20s"\n')
+    config.write_text(f'[listen]\naddress = "127.0.0.1:0"\nsocket = "{folder}/socket"\n[poll]\nhang = "300s"\ninterval = "500ms"\nrare = "20s"\n'
+                      # Small, so that it is full and the oldest of it has to go.
+                      '[store]\nmemory = "256KiB"\n')
     command = ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--trace-children=yes", "--demangle=no",
                "--compress-strings=yes", f"--callgrind-out-file={folder}/out.%p", program, "serve", "--config", str(config),
                "--simulate", scenario]

@@ -301,7 +301,7 @@ class AgentImpl : public Agent {
     const uint64_t prepared = pages_.counters().prepared.load(std::memory_order_relaxed);
     if (std::exchange(prepared_, prepared) != prepared) trim_at_ = clock_.monotonic() + 5 * kSecond;
     if (trim_at_ != 0 && clock_.monotonic() >= trim_at_) {
-      trim_at_ = 0;
+      trim_at_ = clock_.monotonic() + kReleaseMemoryEvery;
       release_unused_memory();
     }
   }
@@ -563,7 +563,7 @@ class AgentImpl : public Agent {
   uint64_t sequence_ = 0;
   Nanos published_at_ = 0;
   const Nanos started_ = real_clock().monotonic();
-  Nanos trim_at_ = 0;       // 0: nothing to give back
+  Nanos trim_at_ = 0;       // 0: nothing has settled yet
   uint64_t prepared_ = 0;   // pages, when it was looked last
   bool bus_known_ = false;  // presence has shown a catalog
 

@@ -218,10 +218,10 @@ class Runner {
       rediscovered_ = true;
     }
     if (!send_all(fd_, out_)) return false;
-    if (first_of_catalog) {
-      // What discovery and its message took goes back to the system.
-      out_.shrink_to_fit();
+    if (first_of_catalog) out_.shrink_to_fit();  // discovery's message is many times as long as a frame
+    if (first_of_catalog || began >= release_at_) {
       release_unused_memory();
+      release_at_ = began + kReleaseMemoryEvery;
     }
     return true;
   }
@@ -240,7 +240,8 @@ class Runner {
   uint64_t generation_ = 0;
   uint64_t polls_ = 0;
   uint64_t missed_ = 0;
-  bool trim_ = false;
+  bool trim_ = false;  // a catalog is new
+  Nanos release_at_ = 0;
   bool rediscovered_ = false;  // in the last poll
   Nanos next_slow_ = 0;
   Nanos next_rare_ = 0;

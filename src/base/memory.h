@@ -1,7 +1,12 @@
 // Memory that a start has left behind.
 #pragma once
 
+#include "base/clock.h"
+
 namespace accelmon {
+
+// How often a process that runs for long does this: what it does once in a while maps pages as well.
+inline constexpr Nanos kReleaseMemoryEvery = 600 * kSecond;
 
 // Gives back what nobody needs any more once things have settled: free heap, and the pages of the program and of its
 // libraries (a vendor's among them) that were mapped for code that ran once. Pages that are needed again are mapped
