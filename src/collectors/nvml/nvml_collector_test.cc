@@ -51,6 +51,7 @@ TEST_F(Simulated, EightH100AreReadWhole) {
   EXPECT_EQ(value(MetricId::pcie_generation, 0, {{AttributeId::which, "maximum"}}), 5);
   EXPECT_EQ(value(MetricId::pcie_width, 0, {{AttributeId::which, "current"}}), 16);
   EXPECT_EQ(value(MetricId::pcie_replays, 0), 9);
+  EXPECT_EQ(value(MetricId::pcie_errors, 0, {{AttributeId::error_type, "replay_rollover"}}), 0);
   EXPECT_GE(value(MetricId::energy, 0), 41250000);
   EXPECT_LT(value(MetricId::energy, 0), 41350000);
   EXPECT_EQ(value(MetricId::hw_status, 0, {{AttributeId::hw_state, "ok"}}), 1);

@@ -166,6 +166,10 @@ void DeviceReader::probe_fields() {
   } else {
     absent(MetricId::memory_pages, State::unsupported, "Ampere and newer boards remap rows instead of retiring pages");
   }
+  offers.push_back({request(kFieldPcieReplayRollover),
+                    Tier::slow,
+                    {MetricId::pcie_errors, {{AttributeId::error_type, "replay_rollover"}}},
+                    "this driver or board does not count the rollovers of its PCIe link's replays"});
   // Three times have ids of their own, which have moved. Besides the version it takes the right type in all of them to
   // believe that they are times: what other versions keep at these places are switches of one word. Where they are, the
   // one of thermal_software is exact; the older counter of the thermal policy may hold the hardware's share as well.
