@@ -8,30 +8,34 @@ namespace {
 TEST_F(LibraryTest, EventsComeOnceAndWaitersWake) {
   open(kHead + kBoard +
        "[[fault]]\nkind = \"xid\"\nxid = 79\nfrom = 1.5\n[[fault]]\nkind = \"xid\"\nxid = 31\nfrom = 1.5\n");
-  EventSetHandle set = nullptr;
-  ASSERT_EQ(CALL(nvmlEventSetCreate)(&set), kSuccess);
-  EXPECT_EQ(CALL(nvmlDeviceRegisterEvents)(device(), kEventMigConfiguration, set), kNotSupported);
-  ASSERT_EQ(CALL(nvmlDeviceRegisterEvents)(device(), kEventXid, set), kSuccess);
-  EventData event{};
-  EXPECT_EQ(CALL(nvmlEventSetWait_v2)(set, &event, 0), kTimeout);
-  ASSERT_EQ(CALL(nvmlEventSetWait_v2)(set, &event, 5000), kSuccess);
-  EXPECT_EQ(event.type, kEventXid);
-  EXPECT_EQ(event.data, 79u);
-  EXPECT_EQ(event.device, device());
-  ASSERT_EQ(CALL(nvmlEventSetWait_v2)(set, &event, 5000), kSuccess);
-  EXPECT_EQ(event.data, 31u);
-  EXPECT_EQ(CALL(nvmlEventSetWait_v2)(set, &event, 150), kTimeout);
-  // One that somebody writes into the file while we wait.
-  std::thread person([&] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(150));
-    write(kHead + kBoard + "[[fault]]\nkind = \"xid\"\nxid = 48\n");
+  // On a thread of its own: what has waited keeps the library loaded until it ends.
+  std::thread waiter([this] {
+    EventSetHandle set = nullptr;
+    ASSERT_EQ(CALL(nvmlEventSetCreate)(&set), kSuccess);
+    EXPECT_EQ(CALL(nvmlDeviceRegisterEvents)(device(), kEventMigConfiguration, set), kNotSupported);
+    ASSERT_EQ(CALL(nvmlDeviceRegisterEvents)(device(), kEventXid, set), kSuccess);
+    EventData event{};
+    EXPECT_EQ(CALL(nvmlEventSetWait_v2)(set, &event, 0), kTimeout);
+    ASSERT_EQ(CALL(nvmlEventSetWait_v2)(set, &event, 5000), kSuccess);
+    EXPECT_EQ(event.type, kEventXid);
+    EXPECT_EQ(event.data, 79u);
+    EXPECT_EQ(event.device, device());
+    ASSERT_EQ(CALL(nvmlEventSetWait_v2)(set, &event, 5000), kSuccess);
+    EXPECT_EQ(event.data, 31u);
+    EXPECT_EQ(CALL(nvmlEventSetWait_v2)(set, &event, 150), kTimeout);
+    // One that somebody writes into the file while we wait.
+    std::thread person([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(150));
+      write(kHead + kBoard + "[[fault]]\nkind = \"xid\"\nxid = 48\n");
+    });
+    ASSERT_EQ(CALL(nvmlEventSetWait_v2)(set, &event, 10000), kSuccess);
+    person.join();
+    EXPECT_EQ(event.data, 48u);
+    EXPECT_EQ(CALL(nvmlEventSetFree)(set), kSuccess);
+    EXPECT_EQ(CALL(nvmlEventSetFree)(set), kInvalidArgument);
+    EXPECT_EQ(CALL(nvmlEventSetWait_v2)(set, &event, 0), kInvalidArgument);
   });
-  ASSERT_EQ(CALL(nvmlEventSetWait_v2)(set, &event, 10000), kSuccess);
-  person.join();
-  EXPECT_EQ(event.data, 48u);
-  EXPECT_EQ(CALL(nvmlEventSetFree)(set), kSuccess);
-  EXPECT_EQ(CALL(nvmlEventSetFree)(set), kInvalidArgument);
-  EXPECT_EQ(CALL(nvmlEventSetWait_v2)(set, &event, 0), kInvalidArgument);
+  waiter.join();
 }
 
 TEST_F(LibraryTest, DevicesBreakAndMendWhileItRuns) {
