@@ -187,6 +187,7 @@ uint8_t best_predictor(const std::vector<int64_t>& values) {
       // Nearly log2 in sixteenths of a bit: the length, and how far between two lengths.
       const uint64_t size = magnitude(error) + 1;
       const auto length = static_cast<unsigned>(std::bit_width(size)) - 1;
+      // NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): a magnitude is at most 2^63
       cost += 16 * length + (length >= 4 ? size >> (length - 4) & 15u : size << (4 - length) & 15u);
       advance(predictor, state, static_cast<uint64_t>(value));
     }

@@ -568,6 +568,7 @@ static_assert(sizeof(RowRemapperHistogram) == 20 && offsetof(RowRemapperHistogra
 
 // The types of these functions, by the names of their symbols: fn::nvmlInit_v2 is int().
 namespace fn {
+// NOLINTNEXTLINE(bugprone-macro-parentheses): a name and a list of parameters
 #define ACCELMON_NVML_TYPE(symbol, arguments) using symbol = int arguments;
 ACCELMON_NVML_FUNCTIONS(ACCELMON_NVML_TYPE)
 #undef ACCELMON_NVML_TYPE

@@ -7,7 +7,6 @@
 namespace accelmon {
 namespace {
 
-using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
 
