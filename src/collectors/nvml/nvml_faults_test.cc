@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "collectors/nvml/nvml_library.h"
+#include "base/valgrind_for_test.h"
 #include "collectors/nvml/nvml_simulated.h"
 
 namespace accelmon {
@@ -488,7 +489,9 @@ TEST_F(Simulated, LinksOfADeviceAreSummedUnlessEachIsAskedFor) {
   EXPECT_EQ(count(MetricId::link_errors, 5), 3);
   EXPECT_EQ(count(MetricId::link_up, 5), 1);
   EXPECT_GE(value(MetricId::link_io, 5, {all, {AttributeId::direction, "receive"}}), each);
-  EXPECT_EQ(value(MetricId::link_errors, 5, {all, {AttributeId::error_type, "crc"}}), errors);
+  // Once more than each was asked, a little later.
+  EXPECT_GE(value(MetricId::link_errors, 5, {all, {AttributeId::error_type, "crc"}}), errors);
+  EXPECT_LE(value(MetricId::link_errors, 5, {all, {AttributeId::error_type, "crc"}}), errors + 5);
   EXPECT_EQ(value(MetricId::link_up, 5, {all}), 0) << "link 3 is down";
   EXPECT_EQ(value(MetricId::link_up, 0, {all}), 1);
   ::unsetenv("ACCELMON_SIM_EPOCH_NS");
@@ -515,6 +518,7 @@ TEST_F(Simulated, PendingRemapsDegrade) {
 
 // In a process of its own: the library stays loaded, with a thread inside.
 TEST_F(Simulated, ReleaseDoesNotWaitForAThreadThatHangs) {
+  if (under_valgrind()) GTEST_SKIP() << "what is left behind counts as lost";
   ASSERT_TRUE(start("rtx4090", error_of("nvmlDeviceGetSupportedEventTypes", "NOT_SUPPORTED")));
   collector->release();
   const auto hang = [&] {
