@@ -67,10 +67,12 @@ int handle_by(Call call, const char* key, DeviceHandle* out, IsIt&& is_it) {
 
 int handle_by_pci(Call call, const char* id, DeviceHandle* out) {
   unsigned domain = 0, bus = 0, slot = 0;
+  // NOLINTBEGIN(cert-err34-c): so many digits fit
   if (id && sscanf(id, "%8x:%2x:%2x", &domain, &bus, &slot) != 3) {
     domain = 0;
     if (sscanf(id, "%2x:%2x", &bus, &slot) != 2) return kInvalidArgument;
   }
+  // NOLINTEND(cert-err34-c)
   return handle_by(call, id, out, [&](const Device& device) {
     return device.pci_domain == domain && device.pci_bus == bus && device.pci_slot == slot;
   });

@@ -116,7 +116,9 @@ TEST_F(LibraryTest, FieldsAgreeWithCallsAndCarryTheirTimes) {
 
 TEST_F(LibraryTest, CountersGoOnWhenTheProcessRestarts) {
   open(kHead + kBoard, 500);
-  const std::string epoch = getenv("ACCELMON_SIM_EPOCH_NS");
+  const char* const given = getenv("ACCELMON_SIM_EPOCH_NS");
+  ASSERT_NE(given, nullptr);
+  const std::string epoch = given;
   const U64 before = field(device(), kFieldTotalEnergy).value.u64;
   close();
   setenv("ACCELMON_SIM_EPOCH_NS", epoch.c_str(), 1);

@@ -282,7 +282,8 @@ TEST(ShippedScenarios, AreGoodAndTheirDevicesDistinct) {
       EXPECT_EQ(device.uuid.size(), 40u);
       // What the processes hold fits at all times, so that used memory is the sum that it claims to be.
       const auto index = static_cast<unsigned>(i);
-      for (double t = 0; t < 4000; t += 13) {
+      for (int second = 0; second < 4000; second += 13) {
+        const double t = second;
         EXPECT_LT(outcome.scenario->memory_used(index, t) + device.memory_reserved, device.memory_total);
         EXPECT_LT(device.temperature_at(t), 105);
         EXPECT_LE(device.power.value(t), device.power_max * 1.02);

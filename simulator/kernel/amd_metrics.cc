@@ -219,7 +219,7 @@ std::string attributes(const Now& now) {
   const auto append = [&](uint64_t value, size_t width) {
     for (size_t i = 0; i < width; ++i) body += static_cast<char>(value >> (8 * i) & 0xff);
   };
-  const auto add = [&](unsigned id, unsigned type, std::vector<double> values) {
+  const auto add = [&](unsigned id, unsigned type, const std::vector<double>& values) {
     append(values.size() | id << 10 | type << 20, 8);
     const size_t width = type == kU16 ? 2 : type == kU32 ? 4 : 8;
     for (const double value : values) append(static_cast<uint64_t>(std::max(0.0, std::round(value))), width);

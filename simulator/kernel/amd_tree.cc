@@ -45,7 +45,7 @@ class AmdTree {
     };
     tree_.file(path, std::move(one));
   }
-  void text(const std::string& name, std::string what) {
+  void text(const std::string& name, const std::string& what) {
     if (what.empty()) return;
     file(
         folder_ + "/" + name, [what = what + "\n"](const AmdDevice&, const Moment&) { return Bytes(what); }, false);

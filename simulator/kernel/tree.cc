@@ -113,7 +113,7 @@ const KernelFile* KernelTree::find(std::string_view path) const {
 }
 
 std::string KernelTree::pci(const PciFunction& f, std::optional<Owner> owner) {
-  const std::string folder = "sys/devices/pci" + f.address.substr(0, f.address.find_last_of(':')) + "/" + f.address;
+  std::string folder = "sys/devices/pci" + f.address.substr(0, f.address.find_last_of(':')) + "/" + f.address;
   const auto fixed = [&](const char* name, std::string text) {
     KernelFile one;
     one.owner = owner;
@@ -172,7 +172,7 @@ unsigned KernelTree::drm(const std::string& pci_folder, std::optional<Owner> own
 
 std::string KernelTree::hwmon(const std::string& pci_folder, const std::string& name, std::optional<Owner> owner) {
   const unsigned number = hwmons_++;
-  const std::string folder = pci_folder + format("/hwmon/hwmon%u", number);
+  std::string folder = pci_folder + format("/hwmon/hwmon%u", number);
   file(folder + "/name", owner, [name](const Moment&) { return Bytes(name + "\n"); });
   link(folder + "/device", "../../../" + pci_folder.substr(pci_folder.rfind('/') + 1));
   link(format("sys/class/hwmon/hwmon%u", number), "../../" + folder.substr(4));

@@ -119,6 +119,7 @@ FUNCTION zeDeviceGet(ze_driver_handle_t driver, uint32_t* count, ze_device_handl
   return hand_on(tables().core_device.pfnGet, driver, count, out);
 }
 
+// NOLINTBEGIN(bugprone-macro-parentheses): types and names
 #define HAND_ON(name, member, first, second) \
   FUNCTION name(first a, second b) {         \
     return hand_on(tables().member, a, b);   \
@@ -127,6 +128,7 @@ FUNCTION zeDeviceGet(ze_driver_handle_t driver, uint32_t* count, ze_device_handl
   FUNCTION name(first a, uint32_t* b, third* c) { \
     return hand_on(tables().member, a, b, c);     \
   }
+// NOLINTEND(bugprone-macro-parentheses)
 
 HAND_ON(zesDeviceGetProperties, device.base.pfnGetProperties, zes_device_handle_t, zes_device_properties_t*)
 HAND_ON(zesDeviceGetState, device.base.pfnGetState, zes_device_handle_t, zes_device_state_t*)

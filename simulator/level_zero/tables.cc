@@ -157,10 +157,12 @@ ZE_DLLEXPORT ze_result_t ZE_APICALL zesGetFabricPortProcAddrTable(ze_api_version
 }
 
 // Without anything in them.
+// NOLINTBEGIN(bugprone-macro-parentheses): a type
 #define EMPTY_TABLE(name, table_type)                                                            \
   ZE_DLLEXPORT ze_result_t ZE_APICALL name##ProcAddrTable(ze_api_version_t, table_type* table) { \
     return table != nullptr ? ZE_RESULT_SUCCESS : ZE_RESULT_ERROR_INVALID_NULL_POINTER;          \
   }
+// NOLINTEND(bugprone-macro-parentheses)
 EMPTY_TABLE(zeGetDeviceExp, ze_device_exp_dditable_t)
 EMPTY_TABLE(zeGetContext, ze_context_dditable_t)
 EMPTY_TABLE(zeGetCommandQueue, ze_command_queue_dditable_t)
