@@ -219,8 +219,9 @@ HttpResponse Api::latest(const HttpRequest& request) const {
       json.key("state").text(to_string(frame.states[i]));
       const Nanos at = frame.read_at[static_cast<size_t>(series.tier)];
       json.key("age_seconds");
+      const Nanos microseconds = std::max<Nanos>(0, now - at) / kMicrosecond;
       if (at != 0)
-        json.number(static_cast<double>(std::max<Nanos>(0, now - at) / kMicrosecond) / 1e6);
+        json.number(static_cast<double>(microseconds) / 1e6);
       else
         json.null();
       json.end_object();

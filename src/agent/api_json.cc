@@ -57,7 +57,8 @@ void write_points(JsonWriter& json, const StoreRange& range) {
 }
 
 double api_time(Nanos wall) {
-  return static_cast<double>(wall / kMillisecond) / 1e3;
+  const Nanos milliseconds = wall / kMillisecond;
+  return static_cast<double>(milliseconds) / 1e3;
 }
 
 }  // namespace accelmon

@@ -489,7 +489,7 @@ TEST_F(Simulated, LinksOfADeviceAreSummedUnlessEachIsAskedFor) {
   EXPECT_EQ(count(MetricId::link_errors, 5), 3);
   EXPECT_EQ(count(MetricId::link_up, 5), 1);
   EXPECT_GE(value(MetricId::link_io, 5, {all, {AttributeId::direction, "receive"}}), each);
-  // Once more than each was asked, a little later.
+  // Each was asked a moment before.
   EXPECT_GE(value(MetricId::link_errors, 5, {all, {AttributeId::error_type, "crc"}}), errors);
   EXPECT_LE(value(MetricId::link_errors, 5, {all, {AttributeId::error_type, "crc"}}), errors + 5);
   EXPECT_EQ(value(MetricId::link_up, 5, {all}), 0) << "link 3 is down";
