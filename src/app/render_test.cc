@@ -214,6 +214,17 @@ TEST_F(Rendering, AgesAndProcessesAreOfWhatIsShown) {
   EXPECT_NE(text.find("4711"), std::string::npos) << text;
 }
 
+TEST_F(Rendering, WithoutADeviceTheAgeIsTheHostsAndReasonsStandInOneColumn) {
+  Report one = report("none");
+  for (const char* name : {"level_zero", "intel_kernel"})
+    one.collectors.push_back({.name = name, .vendor = "intel", .brief = "", .state = "absent", .message = "no board"});
+  one.collectors.push_back(
+      {.name = "kernel_log", .vendor = "host", .brief = "", .state = "running", .message = "", .age = 9.1});
+  const std::string text = render_status(one, {});
+  EXPECT_EQ(text.find("polled 9.1 s ago"), std::string::npos) << "it is asked every ten seconds\n" << text;
+  EXPECT_NE(text.find(" level_zero    no board\n intel_kernel  no board\n"), std::string::npos) << text;
+}
+
 TEST_F(Rendering, BannerOfASimulationAndOfOtherAddresses) {
   Report one = report("none");
   EXPECT_EQ(render_banner(one, "h100x8", "x").find("No accelerator here"), std::string::npos);

@@ -229,11 +229,15 @@ std::string header(const Report& report) {
   if (parts != 0) out += ", " + plural(parts, "partition", "partitions");
   if (report.simulated) out += " (simulated)";
   // The oldest of what is shown, so that nothing looks fresher than it is. Devices without data say so themselves.
+  // Without a device it is the host alone that is shown.
   std::optional<double> age, of_all;
+  const bool host_alone = report.devices.empty() && report.collector("host") != nullptr;
   for (const ReportCollector& one : report.collectors) {
-    const bool shown = std::any_of(report.devices.begin(), report.devices.end(),
-                                   [&](const ReportDevice& device) { return device.collector == one.name; });
-    if (!one.age || !(shown || report.devices.empty())) continue;
+    const bool shown = report.devices.empty()
+                           ? !host_alone || one.name == "host"
+                           : std::any_of(report.devices.begin(), report.devices.end(),
+                                         [&](const ReportDevice& device) { return device.collector == one.name; });
+    if (!one.age || !shown) continue;
     of_all = std::max(of_all.value_or(0), *one.age);
     if (one.running()) age = std::max(age.value_or(0), *one.age);
   }
@@ -348,9 +352,13 @@ std::string event_list(const Report& report, const View& view) {
 // Why there is no device: what each vendor's collector says.
 std::string why_none(const Report& report, const View& view) {
   std::string out;
+  size_t widest = 8;
+  for (const ReportCollector& one : report.collectors)
+    if (one.vendor != "host") widest = std::max(widest, columns_of(report.label(one)));
   for (const ReportCollector& one : report.collectors)
     if (one.vendor != "host")
-      hanging(out, " " + left(report.label(one), 8) + "  ", one.message.empty() ? one.state : one.message, view.width);
+      hanging(out, " " + left(report.label(one), widest) + "  ", one.message.empty() ? one.state : one.message,
+              view.width);
   return out;
 }
 
