@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/counted_new_for_test.h"
+#include "base/valgrind_for_test.h"
 #include "encode/exposition.h"
 #include "encode/graphite.h"
 #include "encode/gzip.h"
@@ -20,6 +21,7 @@ namespace accelmon {
 namespace {
 
 TEST(Allocation, NoneInSteadyState) {
+  if (under_valgrind()) GTEST_SKIP() << "it counts no allocations";
   const Snapshot snapshot = for_test::whole_table();
   Exposition exposition({.dcgm = true, .except = {"system.*"}, .drop_labels = {"hw.vendor"}, .hostname = "node-1"});
   GzipEncoder gzip;
@@ -67,6 +69,7 @@ uint64_t allocations_of_batches(Encode encode) {
 }
 
 TEST(Allocation, NoneOfOtlp) {
+  if (under_valgrind()) GTEST_SKIP() << "it counts no allocations";
   for (const OtlpForm form : {OtlpForm::protobuf, OtlpForm::json})
     for (const OtlpTemporality temporality : {OtlpTemporality::cumulative, OtlpTemporality::delta}) {
       OtlpEncoder encoder({.form = form, .temporality = temporality, .resource = {{"host.name", "node-1"}}});
@@ -79,6 +82,7 @@ TEST(Allocation, NoneOfOtlp) {
 }
 
 TEST(Allocation, NoneOfRemoteWriteButSnappysOwn) {
+  if (under_valgrind()) GTEST_SKIP() << "it counts no allocations";
   for (const RemoteWriteVersion version : {RemoteWriteVersion::v1, RemoteWriteVersion::v2}) {
     RemoteWriteEncoder encoder({.version = version, .max_samples = 150});
     std::string body;

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "base/valgrind_for_test.h"
 #include "collectors/level_zero/ze_simulated.h"
 
 namespace accelmon {
@@ -191,6 +192,7 @@ TEST_F(SimulatedLevelZero, AnErrorPassesWithItsCause) {
 }
 
 TEST_F(SimulatedLevelZero, EnergyGoesOnOverTheEndOfItsCounter) {
+  if (under_valgrind()) GTEST_SKIP() << "the counter has begun again before it is read";
   // 190 W from 300 J before the end: the counter begins again within two seconds.
   write_text(kIntelHead + intel_board("power.card_w = 190\nenergy.base_j = 261844\nenergy.modulus_j = 262144\n"));
   in_child([&] {
