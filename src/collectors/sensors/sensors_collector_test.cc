@@ -13,8 +13,8 @@
 #include <fstream>
 
 #include "base/counted_new_for_test.h"
-#include "base/valgrind_for_test.h"
 #include "base/text.h"
+#include "base/valgrind_for_test.h"
 #include "collectors/collector_rig_for_test.h"
 
 // Stands before the system's: fails for the file whose path ends in g_failing.
