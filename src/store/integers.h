@@ -64,7 +64,9 @@ bool to_integer(Float value, uint8_t transform, int64_t& integer) {
   const double scaled = transform > kRaise ? number / kPower[transform - kRaise]
                                            : number * kPower[transform - (transform < kMultiply ? kDivide : kMultiply)];
   if (!(std::fabs(scaled) < 9007199254740992.0)) return false;
-  integer = static_cast<int64_t>(std::nearbyint(scaled));
+  // To the nearest, without the call that nearbyint() is on processors of no known kind; whether it is the right one is
+  // seen below. Above 2^52 there is no half.
+  integer = static_cast<int64_t>(std::fabs(scaled) < 4503599627370496.0 ? scaled + std::copysign(0.5, scaled) : scaled);
   using Bits = BitsOf<Float>;
   return std::bit_cast<Bits>(from_integer<Float>(integer, transform)) == std::bit_cast<Bits>(value);
 }

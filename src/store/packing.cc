@@ -128,24 +128,21 @@ size_t write(const Rows& rows, const Form& form, Packed& out) {
   to.varint(form.line ? zigzag(form.factor) : static_cast<uint64_t>(form.factor));
   const auto width = static_cast<size_t>(form.width);
   if (to.size + (rows.count * width + 7) / 8 > out.size()) return 0;
-  uint64_t waiting = 0;
+  uint64_t waiting = 0;  // fewer than 8 bits, and a half of a value
   size_t bits = 0;
-  for (size_t i = 0; i < rows.count; ++i) {
-    uint64_t value = form.stored[i];
-    for (size_t left = width; left > 0;) {
-      const size_t taken = std::min<size_t>(left, 8 - bits);
-      waiting |= (value & ((1u << taken) - 1)) << bits;
-      value >>= taken;
-      left -= taken;
-      bits += taken;
-      if (bits == 8) {
-        to.byte(waiting);
-        waiting = 0;
-        bits = 0;
-      }
+  const auto put = [&](uint64_t value, size_t count) {
+    waiting |= value << bits;
+    for (bits += count; bits >= 8; bits -= 8) {
+      to.byte(waiting & 0xff);
+      waiting >>= 8;
     }
+  };
+  for (size_t i = 0; i < rows.count; ++i) {
+    const uint64_t value = form.stored[i];
+    put(value & 0xffffffffu, std::min<size_t>(width, 32));
+    if (width > 32) put(value >> 32, width - 32);
   }
-  if (bits > 0) to.byte(waiting);
+  if (bits > 0) to.byte(waiting & 0xff);
   return to.size;
 }
 
