@@ -1,9 +1,9 @@
 // 128 bits that stand for the key of a series: what is kept and compared in the place of the key, which is a hundred
 // bytes of text.
 //
-// The hash is keyed with a secret of the process, so that names from outside (programs, disks) cannot be made to collide
-// on purpose; by chance two of 100,000 series do so once in 10^28 catalogs. It means nothing to another process.
-// Threads: fingerprint() any; an index one at a time.
+// The hash is keyed with a secret of the process, so that names from outside (programs, disks) cannot be made to
+// collide on purpose; by chance two of 100,000 series do so once in 10^28 catalogs. It means nothing to another
+// process. Threads: fingerprint() any; an index one at a time.
 #pragma once
 
 #include <cstdint>

@@ -60,9 +60,9 @@ struct IntegralStep {
 
 class Integrals {
  public:
-  // `keys` and `old_keys`: the fingerprint of every series of the new and the old catalog. Totals of series that are gone
-  // are remembered, so that a device that comes back goes on where it was: a counter that starts again would look like
-  // nothing had happened in between.
+  // `keys` and `old_keys`: the fingerprint of every series of the new and the old catalog. Totals of series that are
+  // gone are remembered, so that a device that comes back goes on where it was: a counter that starts again would look
+  // like nothing had happened in between.
   void configure(PerTier<IntegralStep> steps, const std::vector<int32_t>& old_series,
                  const std::vector<Fingerprint>& keys, const std::vector<Fingerprint>& old_keys);
   void run(Tier tier, const Reading& reading, Samples& samples);

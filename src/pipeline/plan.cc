@@ -93,7 +93,10 @@ bool smoothed(const Series& series, const Catalog& catalog) {
 class Planner {
  public:
   Planner(const Catalog& raw, const PipelineOptions& options)
-      : options_(options), catalog_(std::make_shared<Catalog>(raw)), raw_series_(raw.series.size()), known_(raw_series_ * 2) {
+      : options_(options),
+        catalog_(std::make_shared<Catalog>(raw)),
+        raw_series_(raw.series.size()),
+        known_(raw_series_ * 2) {
     plan_.keys.reserve(raw_series_ * 2);
     for (const Series& series : raw.series) {
       plan_.keys.push_back(fingerprint(raw, series));

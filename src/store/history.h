@@ -213,7 +213,7 @@ class History {
   uint32_t overhead_ = 0;  // cells of columns and buckets
   uint64_t appends_ = 0;
   const Source* writing_ = nullptr;  // its open blocks are not to be taken
-  std::vector<Source> sources_;  // has room for kMaxSources; never moves
+  std::vector<Source> sources_;      // has room for kMaxSources; never moves
 };
 
 }  // namespace accelmon::store

@@ -57,15 +57,16 @@ TEST(Packing, ReadingsTakeTheBytesOfTheirDecimals) {
   // A clock that steps by 15 MHz: the steps, not the hertz.
   EXPECT_LE(round_trip(rows<float>([](size_t i) { return 1.98e9 - 15e6 * static_cast<double>(i % 4); })), 16u);
   // Memory in pages of 2 MiB.
-  EXPECT_LE(round_trip(rows<double>([](size_t i) { return 6.5e10 + 2097152.0 * (i * i % 9); })),
-            20u);
+  EXPECT_LE(round_trip(rows<double>([](size_t i) { return 6.5e10 + 2097152.0 * (i * i % 9); })), 20u);
 }
 
 TEST(Packing, ACounterIsALineAndWhatItDeviates) {
   // Millijoules as joules: a thousand hours at 600 W, and 600 J a second, give or take 3.
-  const auto joules = rows<double>([](size_t i) { return (2160000000123.0 + 600000.0 * i + (i * 1237 % 3000)) / 1000; });
+  const auto joules =
+      rows<double>([](size_t i) { return (2160000000123.0 + 600000.0 * i + (i * 1237 % 3000)) / 1000; });
   EXPECT_LE(round_trip(joules), 40u);
-  const auto times = rows<double>([](size_t i) { return (2160000000123.0 + 600000.0 * i + (i * 1237 % 3000)) * 0.001; });
+  const auto times =
+      rows<double>([](size_t i) { return (2160000000123.0 + 600000.0 * i + (i * 1237 % 3000)) * 0.001; });
   EXPECT_LE(round_trip(times), 40u) << "multiplied by a thousandth, which is another double";
   // Exactly a line: nothing is left.
   EXPECT_LE(round_trip(rows<double>([](size_t i) { return 1e15 + 4096.0 * i; })), 14u);
@@ -109,9 +110,8 @@ void any_decimals() {
   Rows<Float> values;
   for (size_t i = 0; i < values.size(); ++i) {
     const auto integer = static_cast<double>(base + *rc::gen::inRange<int64_t>(0, spread));
-    values[i] = (gaps >> i & 1) != 0 && (gaps & 3) == 3
-                    ? std::numeric_limits<Float>::quiet_NaN()
-                    : static_cast<Float>(integer / std::pow(10.0, exponent));
+    values[i] = (gaps >> i & 1) != 0 && (gaps & 3) == 3 ? std::numeric_limits<Float>::quiet_NaN()
+                                                        : static_cast<Float>(integer / std::pow(10.0, exponent));
   }
   round_trip(values);
   RC_ASSERT(!::testing::Test::HasFailure());

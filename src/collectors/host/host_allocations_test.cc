@@ -1,5 +1,5 @@
-// A poll of the host allocates nothing. A file of its own: where the compiler sees both the counting operators and their
-// use it inlines them and takes free() for a mistake.
+// A poll of the host allocates nothing. A file of its own: where the compiler sees both the counting operators and
+// their use it inlines them and takes free() for a mistake.
 #include <sys/sysmacros.h>
 
 #include <filesystem>

@@ -4,8 +4,8 @@
 
 #include <filesystem>
 
-#include "collectors/nvml/nvml_library.h"
 #include "base/valgrind_for_test.h"
+#include "collectors/nvml/nvml_library.h"
 #include "collectors/nvml/nvml_simulated.h"
 
 namespace accelmon {
