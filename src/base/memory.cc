@@ -24,12 +24,13 @@ constexpr uint64_t kSwapped = 1ull << 62;
 constexpr uint64_t kOfAFile = 1ull << 61;
 
 struct Unmapper {
-  int pagemap;
+  int pagemap;  // -1: not for us to read, as where the program's file has capabilities
   Address page;
 
   // The run of pages from `begin` on that are as they are in the file (or not there at all), at most as many as one
   // read tells of.
   Address clean_until(Address begin, Address end) const {
+    if (pagemap < 0) return end;
     std::array<uint64_t, 512> entries;
     const size_t wanted = std::min<size_t>(entries.size(), (end - begin) / page);
     const ssize_t got = ::pread(pagemap, entries.data(), wanted * sizeof(uint64_t),
@@ -63,7 +64,9 @@ int unmap_object(dl_phdr_info* object, size_t, void* context) {
     unmapper.unmap((object->dlpi_addr + segment.p_vaddr + page - 1) & ~(page - 1),
                    (object->dlpi_addr + segment.p_vaddr + segment.p_memsz) & ~(page - 1));
   }
-  return 0;
+  // What nothing can be learned about is left alone, but for the first object: that is the program itself, and it does
+  // not change its own text.
+  return unmapper.pagemap < 0 ? 1 : 0;
 }
 
 }  // namespace
@@ -71,7 +74,6 @@ int unmap_object(dl_phdr_info* object, size_t, void* context) {
 void release_unused_memory() {
   ::malloc_trim(0);
   const UniqueFd pagemap(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
-  if (pagemap.get() < 0) return;
   Unmapper unmapper{pagemap.get(), static_cast<Address>(::sysconf(_SC_PAGESIZE))};
   ::dl_iterate_phdr(unmap_object, &unmapper);
 }
