@@ -81,7 +81,8 @@ def functions_of(text, program):
 
 def observe(program, scenario, folder, rounds):
     config = folder / "accelmon.toml"
-    config.write_text(f'[listen]\naddress = "127.0.0.1:0"\nsocket = "{folder}/socket"\n[poll]\nhang = "300s"\ninterval = "500ms"\nrare = "20s"\n'
+    config.write_text(f'[listen]\naddress = "127.0.0.1:0"\nsocket = "{folder}/socket"\n'
+                      '[poll]\nhang = "300s"\ninterval = "500ms"\nrare = "20s"\n'
                       # Small, so that it is full and the oldest of it has to go.
                       '[store]\nmemory = "256KiB"\n')
     command = ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--trace-children=yes", "--demangle=no",
@@ -114,10 +115,10 @@ def observe(program, scenario, folder, rounds):
         finally:
             agent.terminate()
             agent.wait(60)
-    found = {}
+    found = collections.defaultdict(collections.Counter)
     for path in folder.glob("out.*.1"):
         process, cost = functions_of(path.read_text(), program)
-        found[process] = cost
+        found[process].update(cost)  # a collector may have been started twice
     return found
 
 

@@ -9,6 +9,8 @@
 #include <cstdlib>
 #include <new>
 
+#include "base/instrumented.h"
+
 namespace accelmon::counted_new {
 inline std::atomic<uint64_t> allocations{0};
 inline std::atomic<bool (*)()> counts{nullptr};
@@ -19,13 +21,7 @@ inline void count() noexcept {
 }
 }  // namespace accelmon::counted_new
 
-#if defined(__clang__) && defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define ACCELMON_COUNTED_BY_HOOK
-#endif
-#endif
-
-#ifdef ACCELMON_COUNTED_BY_HOOK
+#if defined(__clang__) && defined(ACCELMON_THREAD_SANITIZER)
 extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void*, std::size_t),
                                                          void (*on_free)(const volatile void*));
 namespace accelmon::counted_new {

@@ -314,8 +314,7 @@ void History::write(Column& column, size_t level, uint64_t row, const Lanes& lan
 // A row without a value: what was a constant so far is none any more.
 void History::skip(Column& column, size_t level, uint64_t row) {
   if (column.mode(level) != Mode::constant) return;
-  const bool is_double = level == 0 ? column.form() != Form::narrow : column.form() == Form::total;
-  spread(column, level, row, is_double ? 2 : level == 0 ? 1 : 3, is_double);
+  spread(column, level, row, column.width(level), column.is_double(level));
 }
 
 void History::end_row(Source& source, size_t level) {
@@ -329,7 +328,7 @@ bool History::pack_cells(Block& block, Rooms& rooms, size_t level, const Cell* c
   size_t size = 0;
   if (count == 2) {
     std::array<double, kRows> values;
-    for (size_t i = 0; i < 2; ++i) std::copy_n(arena_.at<std::array<double, 8>>(cells[i]).data(), 8, &values[8 * i]);
+    read_lane(cells, 0, true, values);
     size = pack(std::span<const double, kRows>(values), bytes);
   } else {
     size = pack(std::span<const float, kRows>(arena_.at<std::array<float, kRows>>(cells[0])), bytes);
@@ -373,8 +372,8 @@ void History::close(Source& source, size_t level) {
     Column& column = arena_.at<Column>(cell);
     const Mode mode = column.mode(level);
     if (mode != Mode::none) {
-      const bool is_double = level == 0 ? column.form() != Form::narrow : column.form() == Form::total;
-      uint32_t words = is_double ? 2 : level == 0 ? 1 : 3;
+      const bool is_double = column.is_double(level);
+      uint32_t words = column.width(level);
       const uint32_t* open = column.open(level);
       if (words == 3) {
         // Where min, mean and max are the same throughout, one of them says it all.

@@ -63,6 +63,9 @@ struct Column {
   uint32_t words[8];
 
   Form form() const { return static_cast<Form>(flags & 3u); }
+  // What a row of a level is: a double (two words of a constant, or two cells), or one float, or three.
+  bool is_double(size_t level) const { return level == 0 ? form() != Form::narrow : form() == Form::total; }
+  uint32_t width(size_t level) const { return is_double(level) ? 2 : level == 0 ? 1 : 3; }
   Mode mode(size_t level) const { return static_cast<Mode>((flags >> (2 + 2 * level)) & 3u); }
   void set_mode(size_t level, Mode mode) {
     const auto shift = static_cast<unsigned>(2 + 2 * level);

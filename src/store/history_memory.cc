@@ -117,9 +117,7 @@ void History::drop_block(Source& source, size_t level) {
 
 void History::drop_words(Column& column, size_t level) {
   if (column.mode(level) == Mode::cells) {
-    const bool is_double = level == 0 ? column.form() != Form::narrow : column.form() == Form::total;
-    const uint32_t words = is_double ? 2 : level == 0 ? 1 : 3;
-    for (uint32_t i = 0; i < words; ++i) give(column.open(level)[i], level);
+    for (uint32_t i = 0; i < column.width(level); ++i) give(column.open(level)[i], level);
   }
   column.set_mode(level, Mode::none);
 }

@@ -33,16 +33,16 @@ void History::read_lane(const uint32_t* words, uint32_t flags, bool is_double, s
                         : static_cast<double>(std::bit_cast<float>(words[0])));
     return;
   }
-  const std::byte* packed = nullptr;
-  if ((flags & kPacked) != 0) packed = arena_.at<PackedCell>(words[0] >> 6).bytes.data() + (words[0] & 63u);
+  std::span<const std::byte> packed;
+  if ((flags & kPacked) != 0) packed = std::span(arena_.at<PackedCell>(words[0] >> 6).bytes).subspan(words[0] & 63u);
   if (is_double) {
-    if (packed != nullptr) return unpack(packed, out);
+    if (!packed.empty()) return unpack(packed, out);
     for (size_t i = 0; i < 2; ++i)
       std::copy_n(arena_.at<std::array<double, 8>>(words[i]).data(), 8, out.data() + 8 * i);
     return;
   }
   std::array<float, kRows> floats;
-  if (packed != nullptr)
+  if (!packed.empty())
     unpack(packed, std::span<float, kRows>(floats));
   else
     floats = arena_.at<std::array<float, kRows>>(words[0]);
@@ -53,7 +53,7 @@ void History::read_lane(const uint32_t* words, uint32_t flags, bool is_double, s
 bool History::collect(const Source& source, Cell column_cell, size_t level, Nanos from, Nanos to, size_t most,
                       Answer& answer) const {
   const Column& column = arena_.at<Column>(column_cell);
-  const bool is_double = level == 0 ? column.form() != Form::narrow : column.form() == Form::total;
+  const bool is_double = column.is_double(level);
   std::vector<StorePoint>& points = answer.range.points;
 
   const auto add_block = [&](const Block& block, const uint32_t* words, const uint32_t* flags, uint32_t count) {
@@ -100,8 +100,7 @@ bool History::collect(const Source& source, Cell column_cell, size_t level, Nano
   if (at.open != kNone && column.mode(level) != Mode::none) {
     const uint32_t flag = column.mode(level) == Mode::constant ? kConstant : 0;
     const uint32_t flags[3] = {flag, flag, flag};
-    const uint32_t count = is_double ? 2 : level == 0 ? 1 : 3;
-    if (!add_block(arena_.at<Block>(at.open), column.open(level), flags, count)) return false;
+    if (!add_block(arena_.at<Block>(at.open), column.open(level), flags, column.width(level))) return false;
   }
   if (!is_double) answer.floats = points.size();
 

@@ -4,8 +4,8 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <numeric>
+#include <string_view>
 
 #include "store/integers.h"
 #include "store/varint.h"
@@ -105,14 +105,11 @@ Form above_line(const Rows& rows) {
 struct Writer {
   Packed& out;
   size_t size = 0;
-  void byte(uint64_t value) {
-    if (size < out.size()) out[size] = static_cast<std::byte>(value);
+  void push_back(char byte) {
+    if (size < out.size()) out[size] = static_cast<std::byte>(byte);
     ++size;
   }
-  void varint(uint64_t value) {
-    for (; value >= 0x80; value >>= 7) byte(value | 0x80);
-    byte(value);
-  }
+  void byte(uint64_t value) { push_back(static_cast<char>(value & 0xff)); }
 };
 
 size_t write(const Rows& rows, const Form& form, Packed& out) {
@@ -121,11 +118,11 @@ size_t write(const Rows& rows, const Form& form, Packed& out) {
   to.byte(rows.transform | (form.line ? kLine : 0) | (missing ? kMissing : 0));
   to.byte(static_cast<uint64_t>(form.width));
   if (missing) {
-    to.byte(rows.present & 0xffu);
+    to.byte(rows.present);
     to.byte(rows.present >> 8);
   }
-  to.varint(zigzag(form.base));
-  to.varint(form.line ? zigzag(form.factor) : static_cast<uint64_t>(form.factor));
+  put_varint(to, zigzag(form.base));
+  put_varint(to, form.line ? zigzag(form.factor) : static_cast<uint64_t>(form.factor));
   const auto width = static_cast<size_t>(form.width);
   if (to.size + (rows.count * width + 7) / 8 > out.size()) return 0;
   uint64_t waiting = 0;  // fewer than 8 bits, and a half of a value
@@ -133,7 +130,7 @@ size_t write(const Rows& rows, const Form& form, Packed& out) {
   const auto put = [&](uint64_t value, size_t count) {
     waiting |= value << bits;
     for (bits += count; bits >= 8; bits -= 8) {
-      to.byte(waiting & 0xff);
+      to.byte(waiting);
       waiting >>= 8;
     }
   };
@@ -142,7 +139,7 @@ size_t write(const Rows& rows, const Form& form, Packed& out) {
     put(value & 0xffffffffu, std::min<size_t>(width, 32));
     if (width > 32) put(value >> 32, width - 32);
   }
-  if (bits > 0) to.byte(waiting & 0xff);
+  if (bits > 0) to.byte(waiting);
   return to.size;
 }
 
@@ -161,26 +158,26 @@ size_t pack_values(std::span<const Float, kPackedRows> values, Packed& out) {
   return write(rows, line.width < least.width ? line : least, out);
 }
 
-uint64_t read_varint(const std::byte*& in) {
-  uint64_t value = 0;
-  for (unsigned shift = 0;; shift += 7) {
-    const auto byte = static_cast<uint64_t>(*in++);
-    value |= (byte & 0x7f) << shift;
-    if (byte < 0x80) return value;
-  }
-}
-
 template <class Float>
-void unpack_values(const std::byte* in, std::span<Float, kPackedRows> values) {
-  const auto head = static_cast<uint8_t>(*in++);
-  const auto width = static_cast<size_t>(*in++);
+void unpack_values(std::span<const std::byte> packed, std::span<Float, kPackedRows> values) {
+  std::string_view in(reinterpret_cast<const char*>(packed.data()), packed.size());
+  const auto next = [&in] {
+    const auto byte = static_cast<uint8_t>(in.front());
+    in.remove_prefix(1);
+    return byte;
+  };
+  const uint8_t head = next();
+  const size_t width = next();
   uint32_t present = 0xffffu;
   if ((head & kMissing) != 0) {
-    present = static_cast<uint32_t>(in[0]) | static_cast<uint32_t>(in[1]) << 8;
-    in += 2;
+    present = next();
+    present |= uint32_t{next()} << 8;
   }
-  const auto base = static_cast<uint64_t>(unzigzag(read_varint(in)));
-  const uint64_t coded = read_varint(in);
+  uint64_t least = 0;
+  uint64_t coded = 0;
+  get_varint(in, least);
+  get_varint(in, coded);
+  const auto base = static_cast<uint64_t>(unzigzag(least));
   const bool line = (head & kLine) != 0;
   const uint64_t factor = line ? static_cast<uint64_t>(unzigzag(coded)) : coded;
   size_t bit = 0;
@@ -193,7 +190,7 @@ void unpack_values(const std::byte* in, std::span<Float, kPackedRows> values) {
     for (size_t got = 0; got < width;) {
       const size_t from = bit % 8;
       const size_t taken = std::min(width - got, 8 - from);
-      stored |= (static_cast<uint64_t>(in[bit / 8]) >> from & ((1u << taken) - 1)) << got;
+      stored |= (uint64_t{static_cast<uint8_t>(in[bit / 8])} >> from & ((1u << taken) - 1)) << got;
       got += taken;
       bit += taken;
     }
@@ -210,10 +207,10 @@ size_t pack(std::span<const float, kPackedRows> values, Packed& out) {
 size_t pack(std::span<const double, kPackedRows> values, Packed& out) {
   return pack_values(values, out);
 }
-void unpack(const std::byte* in, std::span<float, kPackedRows> values) {
+void unpack(std::span<const std::byte> in, std::span<float, kPackedRows> values) {
   unpack_values(in, values);
 }
-void unpack(const std::byte* in, std::span<double, kPackedRows> values) {
+void unpack(std::span<const std::byte> in, std::span<double, kPackedRows> values) {
   unpack_values(in, values);
 }
 

@@ -31,8 +31,8 @@ using Packed = std::array<std::byte, kPackedBytes>;
 size_t pack(std::span<const float, kPackedRows> values, Packed& out);
 size_t pack(std::span<const double, kPackedRows> values, Packed& out);
 
-// `in`: what pack() wrote, of the same type.
-void unpack(const std::byte* in, std::span<float, kPackedRows> values);
-void unpack(const std::byte* in, std::span<double, kPackedRows> values);
+// `in` begins with what pack() wrote, of the same type.
+void unpack(std::span<const std::byte> in, std::span<float, kPackedRows> values);
+void unpack(std::span<const std::byte> in, std::span<double, kPackedRows> values);
 
 }  // namespace accelmon::store

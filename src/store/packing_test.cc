@@ -37,7 +37,7 @@ size_t round_trip(const Rows<Float>& values) {
   if (size == 0) return 0;
   for (size_t i = size; i < bytes.size(); ++i) EXPECT_EQ(bytes[i], std::byte{0xa5}) << "beyond its size";
   Rows<Float> back;
-  unpack(bytes.data(), std::span<Float, kPackedRows>(back));
+  unpack(bytes, std::span<Float, kPackedRows>(back));
   for (size_t i = 0; i < values.size(); ++i) {
     if (std::isnan(values[i]))
       EXPECT_TRUE(std::isnan(back[i])) << i;

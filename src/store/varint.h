@@ -1,4 +1,5 @@
-// Small numbers in few bytes (base 128, lowest first), appended to a string and taken from a view with suspicion.
+// Small numbers in few bytes (base 128, lowest first), appended to a string (or what has its push_back) and taken from
+// a view with suspicion.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +8,8 @@
 
 namespace accelmon::store {
 
-inline void put_varint(std::string& out, uint64_t value) {
+template <class Bytes>
+void put_varint(Bytes& out, uint64_t value) {
   while (value >= 0x80) {
     out.push_back(static_cast<char>(value | 0x80));
     value >>= 7;

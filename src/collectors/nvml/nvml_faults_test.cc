@@ -470,6 +470,7 @@ TEST_F(Simulated, StatusOfTheSick) {
 }
 
 TEST_F(Simulated, LinksOfADeviceAreSummedUnlessEachIsAskedFor) {
+  if (under_valgrind()) GTEST_SKIP() << "the counters go on between the two looks";
   const Attribute all{AttributeId::link, "all"};
   // One time for both loads of the library, so that its counters go on.
   ::setenv("ACCELMON_SIM_EPOCH_NS", std::to_string(real_clock().monotonic() - 100 * kSecond).c_str(), 1);
@@ -489,9 +490,7 @@ TEST_F(Simulated, LinksOfADeviceAreSummedUnlessEachIsAskedFor) {
   EXPECT_EQ(count(MetricId::link_errors, 5), 3);
   EXPECT_EQ(count(MetricId::link_up, 5), 1);
   EXPECT_GE(value(MetricId::link_io, 5, {all, {AttributeId::direction, "receive"}}), each);
-  // Each was asked a moment before.
-  EXPECT_GE(value(MetricId::link_errors, 5, {all, {AttributeId::error_type, "crc"}}), errors);
-  EXPECT_LE(value(MetricId::link_errors, 5, {all, {AttributeId::error_type, "crc"}}), errors + 5);
+  EXPECT_EQ(value(MetricId::link_errors, 5, {all, {AttributeId::error_type, "crc"}}), errors);
   EXPECT_EQ(value(MetricId::link_up, 5, {all}), 0) << "link 3 is down";
   EXPECT_EQ(value(MetricId::link_up, 0, {all}), 1);
   ::unsetenv("ACCELMON_SIM_EPOCH_NS");
